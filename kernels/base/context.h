@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a kernel runs. `const Context&` is the first argument of every kernel.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/base/types.h"
+
+namespace hourglass {
+
+class ThreadPool;
+
+/// kMeasure is the dry device: ops allocate from it, and launch nothing. Start-up uses it to size the arena.
+enum class Device : uint8_t { kCpu, kCuda, kMeasure };
+
+struct Context {
+  Device device = Device::kCpu;
+  ThreadPool* threads = nullptr;  ///< CPU: null means run on the calling thread alone; results are the same bits
+  void* stream = nullptr;         ///< CUDA: the one explicit stream
+};
+
+namespace cpu {
+/// Type tag and context in one: kernels of namespace hourglass::cpu are found through it by argument-dependent
+/// lookup, so that an op calls `gaussian_kl_forward(lane, ...)` and never names a device.
+template <class T>
+struct Lane : Context {
+  using type = T;
+};
+}  // namespace cpu
+
+}  // namespace hourglass
