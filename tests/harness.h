@@ -205,15 +205,17 @@ void expect_close(const Got& got, const Want& want, Tolerance tolerance, const s
   }
   const double norm_limit = tolerance.relative * std::sqrt(want_squares), norm_error = std::sqrt(error_squares);
   if (bad == 0 && norm_error <= norm_limit) return;
+  bool worst_reported = false;
   std::ostringstream report;
   report.precision(9);
   report << (name.empty() ? "output" : name) << ": " << bad << " of " << n << " elements beyond the limit " << limit
          << "; relative L2 " << norm_error / std::sqrt(want_squares) << ", limit " << tolerance.relative;
   for (int64_t i : {first, worst}) {
-    if (i < 0) continue;
-    report << "\n  " << (i == first ? "first" : "worst") << " [" << i << "]: expected "
-           << static_cast<double>(std::begin(want)[i]) << ", got " << static_cast<double>(std::begin(got)[i]);
-    if (i == worst) report << ", " << worst_error / limit << " times the limit";
+    if (i < 0 || (i == worst && std::exchange(worst_reported, true))) continue;
+    const double error = std::abs(static_cast<double>(std::begin(got)[i]) - static_cast<double>(std::begin(want)[i]));
+    report << "\n  [" << i << "]: expected " << static_cast<double>(std::begin(want)[i]) << ", got "
+           << static_cast<double>(std::begin(got)[i]) << ", " << error / limit << " times the limit"
+           << (i == worst ? " (worst)" : " (first)");
   }
   ADD_FAILURE() << report.str();
 }
