@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// PNG images as 8-bit grey or RGB.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/io/files.h"
+
+namespace hourglass {
+
+struct Image {
+  int height = 0;
+  int width = 0;
+  int channels = 1;             ///< 1 (grey) or 3 (RGB)
+  std::vector<uint8_t> pixels;  ///< (height, width, channels), row-major
+};
+
+/// Images of more pixels than this are refused.
+inline constexpr int64_t kMaxImagePixels = int64_t{64} << 20;
+
+/// Grey stays grey and RGB stays RGB; palettes become RGB, 1/2/4-bit grey is widened and 16-bit rounded to 8. An alpha
+/// channel or a transparent colour is dropped (colours as stored, nothing is blended) and `*alpha_dropped` tells so.
+/// Anything libpng refuses, and an image beyond kMaxImagePixels, is Exit::kData naming the file. Nothing is printed.
+Image read_png(const std::filesystem::path& path, bool* alpha_dropped = nullptr);
+
+/// The same from memory; `what` names the source in messages.
+Image parse_png(std::span<const uint8_t> bytes, const std::string& what, bool* alpha_dropped = nullptr);
+
+/// Writes an 8-bit PNG atomically. An empty image, or pixels of another size, is Exit::kInternal.
+void write_png(const std::filesystem::path& path, const Image& image);
+
+}  // namespace hourglass
