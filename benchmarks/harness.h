@@ -143,34 +143,36 @@ struct Work {
   double flops = 0, bytes = 0;
 };
 
+/// Times `body` and reports what its work amounts to a second.
+template <class Body>
+void measure(benchmark::State& state, Work work, int threads, Body&& body) {
+  body();
+  const auto start = std::chrono::steady_clock::now();
+  for (auto _ : state) {
+    body();
+    benchmark::ClobberMemory();
+  }
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  const double calls_per_second = static_cast<double>(state.iterations()) / elapsed.count();
+  double floor = 0;
+  if (work.flops > 0) {
+    floor = work.flops / peak_flops(threads);
+    state.counters["GFLOP/s"] = work.flops * 1e-9 * calls_per_second;
+  }
+  if (work.bytes > 0) {
+    floor = std::max(floor, work.bytes / copy_bandwidth(threads, work.bytes));
+    state.counters["GB/s"] = work.bytes * 1e-9 * calls_per_second;
+  }
+  if (floor > 0) state.counters["roofline_%"] = 100 * floor * calls_per_second;
+}
+
 /// Registers one case on `threads` threads. `setup(ctx)` allocates and returns the callable that runs the op once.
 template <class Setup>
 void add_threads(const Name& name, Work work, int threads, Setup setup) {
   const std::string device = threads == 1 ? "cpu" : "cpu-" + std::to_string(threads) + "t";
   const std::string label = name.op + "/" + name.technique + "/" + name.shape + "/" + name.dtype + "/" + device;
-  benchmark::RegisterBenchmark(label.c_str(),
-                               [=](benchmark::State& state) {
-                                 auto body = setup(context(threads));
-                                 body();
-                                 for (auto _ : state) {
-                                   body();
-                                   benchmark::ClobberMemory();
-                                 }
-                                 const auto rate = [&](double amount) {
-                                   return benchmark::Counter(amount, benchmark::Counter::kIsIterationInvariantRate);
-                                 };
-                                 double floor = 0;
-                                 if (work.flops > 0)
-                                   floor = work.flops / peak_flops(threads),
-                                   state.counters["GFLOP/s"] = rate(work.flops * 1e-9);
-                                 if (work.bytes > 0) {
-                                   floor = std::max(floor, work.bytes / copy_bandwidth(threads, work.bytes));
-                                   state.counters["GB/s"] = rate(work.bytes * 1e-9);
-                                 }
-                                 if (floor > 0) state.counters["roofline_%"] = rate(floor * 100);
-                               })
-      ->UseRealTime()
-      ->Unit(benchmark::kMicrosecond);
+  const auto function = [=](benchmark::State& state) { measure(state, work, threads, setup(context(threads))); };
+  benchmark::RegisterBenchmark(label.c_str(), function)->UseRealTime()->Unit(benchmark::kMicrosecond);
 }
 
 /// Registers one case on one thread and on every core.
