@@ -5,13 +5,13 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "kernels/base/error.h"
@@ -22,14 +22,18 @@ struct JsonMember;
 
 class Json {
  public:
+  enum class Kind : uint8_t { kNull, kBool, kInteger, kNumber, kString, kArray, kObject };
+
   Json() = default;  ///< null
   Json(std::nullptr_t) {}
-  Json(std::same_as<bool> auto value) : value_(value) {}
-  Json(std::integral auto value) requires(!std::same_as<decltype(value), bool>) : value_(static_cast<int64_t>(value)) {}
-  Json(std::floating_point auto value) : value_(static_cast<double>(value)) {}  ///< NaN and Inf are written as null
-  Json(const char* text) : value_(std::string(text)) {}
-  Json(std::string_view text) : value_(std::string(text)) {}
-  Json(std::string text) : value_(std::move(text)) {}
+  Json(std::same_as<bool> auto value) : kind_(Kind::kBool), integer_(value) {}
+  Json(std::integral auto value) requires(!std::same_as<decltype(value), bool>)
+      : kind_(Kind::kInteger), integer_(static_cast<int64_t>(value)) {}
+  /// NaN and Inf are written as null.
+  Json(std::floating_point auto value) : kind_(Kind::kNumber), number_(static_cast<double>(value)) {}
+  Json(const char* text) : kind_(Kind::kString), text_(text) {}
+  Json(std::string_view text) : kind_(Kind::kString), text_(text) {}
+  Json(std::string text) : kind_(Kind::kString), text_(std::move(text)) {}
 
   /// Json::array({1, "two"}); Json::object({{"step", 12}, {"loss", 0.5}}).
   static Json array(std::initializer_list<Json> elements = {});
@@ -39,13 +43,13 @@ class Json {
   /// carry `on_error`.
   static Json parse(std::string_view text, const std::string& what, Exit on_error = Exit::kData);
 
-  bool is_null() const { return std::holds_alternative<std::monostate>(value_); }
-  bool is_bool() const { return std::holds_alternative<bool>(value_); }
-  bool is_integer() const { return std::holds_alternative<int64_t>(value_); }
-  bool is_number() const { return is_integer() || std::holds_alternative<double>(value_); }
-  bool is_string() const { return std::holds_alternative<std::string>(value_); }
-  bool is_array() const { return std::holds_alternative<std::vector<Json>>(value_); }
-  bool is_object() const { return std::holds_alternative<std::vector<JsonMember>>(value_); }
+  bool is_null() const { return kind_ == Kind::kNull; }
+  bool is_bool() const { return kind_ == Kind::kBool; }
+  bool is_integer() const { return kind_ == Kind::kInteger; }
+  bool is_number() const { return kind_ == Kind::kNumber || is_integer(); }
+  bool is_string() const { return kind_ == Kind::kString; }
+  bool is_array() const { return kind_ == Kind::kArray; }
+  bool is_object() const { return kind_ == Kind::kObject; }
 
   // The value itself. Another kind is an Error (of the parse's exit; kInternal for a value built in the program).
   bool as_bool() const;
@@ -73,16 +77,20 @@ class Json {
  private:
   struct Source;
   class Builder;
-  using Value =
-      std::variant<std::monostate, bool, int64_t, double, std::string, std::vector<Json>, std::vector<JsonMember>>;
 
-  const char* kind() const;
+  const char* kind_name() const;
   [[noreturn]] void fail(const std::string& message) const;
   [[noreturn]] void fail_kind(const char* expected) const;
   [[noreturn]] void fail_member(std::string_view key, const Json& value, const char* expected) const;
   void append_to(std::string& out, int indent, int level) const;
 
-  Value value_;
+  // Plain members rather than a variant: small documents only, and no copy or move is written by hand.
+  Kind kind_ = Kind::kNull;
+  int64_t integer_ = 0;  ///< of a boolean, too
+  double number_ = 0;
+  std::string text_;
+  std::vector<Json> elements_;
+  std::vector<JsonMember> members_;
   std::shared_ptr<const Source> source_;  ///< where it was read; null for a value built in the program
 };
 
