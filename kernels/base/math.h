@@ -69,7 +69,6 @@ HOURGLASS_HD HOURGLASS_INLINE float log_reduced(float f, float n) {
   return (f + tail) + n * 0.693359375f;
 }
 
-/// log(x) for normal positive x.
 HOURGLASS_HD HOURGLASS_INLINE float log_normal_range(float x) {
   const uint32_t shifted = bits(x) - 0x3F3504F3u;  // sqrt(1/2): its exponent field becomes 0
   const float n = static_cast<float>(static_cast<int32_t>(shifted) >> 23);
@@ -110,6 +109,10 @@ HOURGLASS_HD HOURGLASS_INLINE float log(float x) {
 }
 HOURGLASS_HD HOURGLASS_INLINE double log(double x) { return std::log(x); }
 
+/// Natural logarithm of a positive x that is neither subnormal nor infinite nor NaN: half the work.
+HOURGLASS_HD HOURGLASS_INLINE float log_positive(float x) { return detail::log_normal_range(x); }
+HOURGLASS_HD HOURGLASS_INLINE double log_positive(double x) { return std::log(x); }
+
 /// Softplus: log(1 + e^x).
 HOURGLASS_HD HOURGLASS_INLINE float log1p_exp(float x) {
   const float t = exp(-detail::absolute(x));
@@ -123,7 +126,7 @@ HOURGLASS_HD HOURGLASS_INLINE double log1p_exp(double x) {
 HOURGLASS_HD HOURGLASS_INLINE float sigmoid(float x) {
   const float t = exp(-detail::absolute(x));
   const float quotient = (x < 0.0f ? t : 1.0f) / (1.0f + t);
-  return x < -2.0f ? t - t * quotient : quotient;  // t - t^2 / (1 + t): scales the errors of the division down
+  return x < -1.0f ? t - t * quotient : quotient;  // t - t^2 / (1 + t): scales the errors of the division down
 }
 HOURGLASS_HD HOURGLASS_INLINE double sigmoid(double x) {
   const double t = std::exp(-std::fabs(x));

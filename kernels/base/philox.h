@@ -58,7 +58,7 @@ template <class T>
 HOURGLASS_HD HOURGLASS_INLINE void normal2(uint32_t word0, uint32_t word1, T* first, T* second) {
   T sine, cosine;
   math::sincospi(uniform_of_word<T>(word1) * T(2) - T(1), &sine, &cosine);
-  const T radius = math::sqrt(T(-2) * math::log(uniform_of_word<T>(word0)));
+  const T radius = math::sqrt(T(-2) * math::log_positive(uniform_of_word<T>(word0)));
   *first = radius * cosine;
   *second = radius * sine;
 }
