@@ -11,18 +11,18 @@ namespace hourglass {
 /// An output of R rows holds `draws` consecutive rows a sample: row r belongs to sample r / draws, draw r % draws.
 struct Noise {
   uint32_t seed = 0;
-  uint32_t stream = 0;              ///< stream_id("train/latent"): a hash of phase and purpose, never of call order
-  const int64_t* step = nullptr;    ///< the device's step counter; null means step 0 (evaluation)
-  const int32_t* rows = nullptr;    ///< (samples) the row of each sample (its data-set index in evaluation); or null
-  int32_t first_row = 0;            ///< without `rows`: sample n has row first_row + n (position in the global batch)
-  int32_t draws = 1;                ///< Monte-Carlo draws a sample
-  int32_t first_draw = 0;           ///< number of the first draw (evaluation in chunks)
+  uint32_t stream = 0;            ///< stream_id("train/latent"): a hash of phase and purpose, never of call order
+  const int64_t* step = nullptr;  ///< the device's step counter; null means step 0 (evaluation)
+  const int32_t* rows = nullptr;  ///< (samples) the row of each sample (its data-set index in evaluation); or null
+  int32_t first_row = 0;          ///< without `rows`: sample n has row first_row + n (position in the global batch)
+  int32_t draws = 1;              ///< Monte-Carlo draws a sample
+  const int32_t* first_draw = nullptr;  ///< number of the first draw (evaluation in chunks); null means 0
 
   uint32_t row_of(int64_t r) const {
     const int64_t sample = r / draws;
     return static_cast<uint32_t>(rows ? rows[sample] : first_row + sample);
   }
-  uint32_t draw_of(int64_t r) const { return static_cast<uint32_t>(first_draw + r % draws); }
+  uint32_t draw_of(int64_t r) const { return static_cast<uint32_t>((first_draw ? *first_draw : 0) + r % draws); }
   uint32_t step_of() const { return step ? static_cast<uint32_t>(*step) : 0u; }
 };
 

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/buffer.h"
+
+#include <atomic>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+
+#include "kernels/base/error.h"
+
+namespace hourglass {
+namespace {
+std::atomic<int64_t> allocation_count{0};
+}
+
+Buffer::Buffer(size_t bytes, const char* what) : bytes_(aligned(bytes)) {
+  if (bytes == 0) return;
+  // Linux hands out more than it has and kills later: ask first.
+  const size_t available = available_memory();
+  void* data = bytes_ <= available ? std::aligned_alloc(kAlignment, bytes_) : nullptr;
+  if (!data) {
+    throw Error(Exit::kDevice, std::string(what) + ": needs " + format_bytes(bytes_) + " of memory, " +
+                                   format_bytes(available) + " available; try a smaller --batch");
+  }
+  data_.reset(data);
+  std::memset(data, 0, bytes_);
+  ++allocation_count;
+}
+
+int64_t Buffer::allocations() { return allocation_count; }
+
+size_t available_memory() {
+  std::ifstream meminfo("/proc/meminfo");
+  std::string key, unit;
+  for (size_t kib; meminfo >> key >> kib; std::getline(meminfo, unit)) {
+    if (key == "MemAvailable:") return kib * 1024;
+  }
+  return SIZE_MAX;
+}
+
+std::string format_bytes(size_t bytes) {
+  const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  double value = static_cast<double>(bytes);
+  int unit = 0;
+  while (value >= 1024 && unit < 4) {
+    value /= 1024;
+    ++unit;
+  }
+  char text[32];
+  std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+  return text;
+}
+
+}  // namespace hourglass

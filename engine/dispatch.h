@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one door from ops to kernels.
+#pragma once
+
+#include "engine/tensor.h"
+#include "kernels/base/context.h"
+#include "kernels/base/error.h"
+
+namespace hourglass {
+
+/// Calls f(lane) with the lane of (device, dtype). `lane` is a Context and carries the storage type:
+///
+///     dispatch(tape.ctx(), x.dtype, [&](auto lane) {
+///       using T = typename decltype(lane)::type;
+///       relu_forward(lane, shape, x.as<T>(), y.as<T>());      // found in the lane's namespace: cpu:: (or cuda::)
+///     });
+///
+/// On the measuring device nothing is called.
+template <class F>
+void dispatch(const Context& ctx, Dtype dtype, F&& f) {
+  if (ctx.device == Device::kMeasure) return;
+  if (ctx.device != Device::kCpu) throw Error(Exit::kDevice, "this build runs on the CPU device only");
+  switch (dtype) {
+    case Dtype::kF32:
+      return f(cpu::Lane<float>{ctx});
+    case Dtype::kF64:
+      return f(cpu::Lane<double>{ctx});
+    default:
+      throw Error(Exit::kUsage, std::string("no CPU kernels for dtype ") + name_of(dtype));
+  }
+}
+
+}  // namespace hourglass

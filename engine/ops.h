@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// The differentiable ops. Each checks its inputs, launches its kernel, and records its backward right below
+// (engine/ops/<family>.cpp). The maths stands in the kernel's header. Errors name the op, what it expected and what it
+// was given. Inputs are f32 or f64, all of one dtype.
+#pragma once
+
+#include "engine/tape.h"
+#include "kernels/activation.h"
+#include "kernels/base/noise.h"
+
+namespace hourglass {
+
+// Linear algebra --------------------------------------------------------------------------------- kernels/linear.h
+
+/// y = activation(x w^T + b). x (N, C), w (K, C), or (C, K) with `transposed_weight`; b (K) or empty; y (N, K).
+Var linear(Tape& tape, const Var& x, const Var& w, const Var& b, Activation activation = Activation::kNone,
+           bool transposed_weight = false);
+
+// Elementwise -------------------------------------------------------- kernels/activation.h, kernels/elementwise.h
+
+Var activation(Tape& tape, const Var& x, Activation activation);
+Var add(Tape& tape, const Var& a, const Var& b);
+Var sub(Tape& tape, const Var& a, const Var& b);
+Var mul(Tape& tape, const Var& a, const Var& b);
+Var scale(Tape& tape, const Var& x, double factor);
+
+// Shape ----------------------------------------------------------------------------------------- kernels/columns.h
+
+/// A constant with `value` everywhere.
+Var full(Tape& tape, const Shape& shape, Dtype dtype, double value);
+/// Another shape over the same elements; records nothing.
+Var reshape(const Var& x, const Shape& shape);
+/// Columns [first, first + count) of x (N, D): y (N, count).
+Var slice(Tape& tape, const Var& x, int first, int count);
+/// a (N, A) and b (N, B) side by side: y (N, A + B).
+Var concat(Tape& tape, const Var& a, const Var& b);
+
+// Reductions over the last index: x (N, D) to y (N), in fixed order --------------------------- kernels/row_reduce.h
+
+Var row_sum(Tape& tape, const Var& x);
+Var row_mean(Tape& tape, const Var& x);
+Var row_norm(Tape& tape, const Var& x);
+Var row_log_sum_exp(Tape& tape, const Var& x);
+/// Over all elements: y (1).
+Var sum(Tape& tape, const Var& x);
+Var mean(Tape& tape, const Var& x);
+
+// Latents ------------------------------ kernels/reparameterize.h, kernels/gaussian_kl.h, kernels/gaussian_latent.h
+
+/// z = mu + sigma(logvar) eps with `noise.draws` rows a sample: mu, logvar (N, D), z (N draws, D). eps is redrawn in
+/// backward, never stored.
+Var reparameterize(Tape& tape, const Var& mu, const Var& logvar, const Noise& noise);
+
+/// KL( N(mu, sigma^2) || N(prior_mu, prior_sigma^2) ) per sample: (N), in nats. The prior is N(0, I) where empty.
+Var gaussian_kl_per_sample(Tape& tape, const Var& mu, const Var& logvar, const Var& prior_mu = {},
+                           const Var& prior_logvar = {});
+/// The mean over samples of the KL to N(0, I).
+Loss gaussian_kl(Tape& tape, const Var& mu, const Var& logvar);
+
+/// Sampling and KL of a Gaussian head in one pass each way.
+struct GaussianLatent {
+  Var z;              ///< (N draws, D)
+  Var kl_per_sample;  ///< (N), a value only: its gradient flows through `kl`
+  Loss kl;            ///< mean over the N samples
+};
+/// head (N, 2 D): mu in the first D columns, logvar in the last.
+GaussianLatent gaussian_latent(Tape& tape, const Var& head, const Noise& noise);
+
+// Reconstruction losses ----------- kernels/bernoulli_nll.h, kernels/squared_error.h, kernels/gaussian_nll.h
+//
+// y (N, ...) is compared with the data x, which has N or N / draws rows and takes no gradient. Sums over the elements
+// of a row, in nats. The Loss form is the mean over the N rows.
+
+/// Bernoulli log-likelihood (binary cross-entropy with logits).
+Loss bernoulli_nll(Tape& tape, const Var& logits, const Var& x);
+Var bernoulli_nll_per_sample(Tape& tape, const Var& logits, const Var& x);
+/// Sum of squared differences.
+Loss squared_error(Tape& tape, const Var& y, const Var& x);
+Var squared_error_per_sample(Tape& tape, const Var& y, const Var& x);
+/// Gaussian log-likelihood with standard deviation exp(log_sigma): (1) or one a column; constant or learned.
+Loss gaussian_nll(Tape& tape, const Var& y, const Var& x, const Var& log_sigma);
+Var gaussian_nll_per_sample(Tape& tape, const Var& y, const Var& x, const Var& log_sigma);
+
+}  // namespace hourglass

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/tape.h"
+
+#include <cmath>
+#include <string>
+
+#include "engine/dispatch.h"
+#include "kernels/fill.h"
+
+namespace hourglass {
+
+void Tape::rewind(Mode mode) {
+  arena_->rewind();
+  nodes_.clear();
+  inputs_.clear();
+  output_nodes_.clear();
+  records_.clear();
+  captures_.clear();
+  mode_ = mode;
+  closed_ = false;
+  running_ = -1;
+  scratch_.clear();
+}
+
+void Tape::check_open(const char* what) const {
+  if (closed_) throw Error(Exit::kInternal, std::string(what) + ": the tape is closed until the next rewind");
+}
+
+void Tape::check_alive(const Var& v) const {
+  if (v.generation != 0 && v.generation != arena_->generation()) {
+    throw Error(Exit::kInternal, "a Var from before the last rewind was used");
+  }
+}
+
+int32_t Tape::new_node(const Shape& shape, Dtype dtype, std::initializer_list<Var> inputs) {
+  check_open("an op");
+  if (running_ >= 0) {
+    throw Error(Exit::kInternal, std::string(records_[static_cast<size_t>(running_)].name) +
+                                     ": an op inside a backward pass (second order is refused)");
+  }
+  Node node;
+  node.shape = shape;
+  node.dtype = dtype;
+  node.first_input = static_cast<uint32_t>(inputs_.size());
+  for (const Var& v : inputs) {
+    check_alive(v);
+    if (mode_ == Mode::kTrain) node.groups |= v.groups;
+    inputs_.push_back(v);
+  }
+  node.inputs = static_cast<uint32_t>(inputs.size());
+  nodes_.push_back(node);
+  return static_cast<int32_t>(nodes_.size()) - 1;
+}
+
+Var Tape::output(const Shape& shape, Dtype dtype, std::initializer_list<Var> inputs) {
+  Var v;
+  v.node = new_node(shape, dtype, inputs);
+  Node& node = nodes_.back();
+  node.data = v.data = arena_->allocate(static_cast<size_t>(shape.elements()) * size_of(dtype));
+  v.generation = arena_->generation();
+  v.groups = node.groups;
+  v.shape = shape;
+  v.dtype = dtype;
+  return v;
+}
+
+Loss Tape::loss(std::initializer_list<Var> inputs) {
+  return {new_node({}, inputs.begin()->dtype, inputs), arena_->generation()};
+}
+
+void Tape::record(const char* name, std::initializer_list<Var> outputs, Loss loss, const void* capture, size_t bytes,
+                  void (*run)(Tape&, const std::byte*)) {
+  Record r{name, static_cast<uint32_t>(output_nodes_.size()), 0, 0, captures_.size(), run};
+  for (const Var& v : outputs) output_nodes_.push_back(v.node);
+  if (loss.node >= 0) output_nodes_.push_back(loss.node);
+  r.nodes = static_cast<uint32_t>(output_nodes_.size()) - r.first_node;
+  for (uint32_t i = 0; i < r.nodes; ++i)
+    r.groups |= nodes_[static_cast<size_t>(output_nodes_[r.first_node + i])].groups;
+  if (detect_anomaly_) check_outputs(r);
+  if (!r.groups) {
+    output_nodes_.resize(r.first_node);
+    return;
+  }
+  constexpr size_t kCaptureAlignment = 16;
+  captures_.resize((captures_.size() + bytes + kCaptureAlignment - 1) / kCaptureAlignment * kCaptureAlignment);
+  std::memcpy(captures_.data() + r.capture, capture, bytes);
+  records_.push_back(r);
+}
+
+void* Tape::output_grad(const Var& v) const {
+  const Node& node = nodes_[static_cast<size_t>(v.node)];
+  return node.written ? node.grad : nullptr;
+}
+
+Slot Tape::grad_slot(const Var& v) { return slot(v, true); }
+Slot Tape::next_grad_slot(const Var& v) { return slot(v, false); }
+
+Slot Tape::slot(const Var& v, bool once) {
+  if (!(v.groups & wanted_)) return {};
+  if (v.leaf) {
+    const Slot result{v.leaf->grad, v.leaf->written ? Write::kAdd : Write::kSet};
+    v.leaf->written = true;
+    return result;
+  }
+  Node& node = nodes_[static_cast<size_t>(v.node)];
+  if (once && node.asked_by == running_) {
+    throw Error(Exit::kUsage, std::string(records_[static_cast<size_t>(running_)].name) +
+                                  ": the same value is given twice, " +
+                                  "and the op writes all its gradients in one launch");
+  }
+  node.asked_by = running_;
+  if (!node.grad) node.grad = arena_->take_gradient(static_cast<size_t>(node.shape.elements()) * size_of(node.dtype));
+  const Slot result{node.grad, node.written ? Write::kAdd : Write::kSet};
+  node.written = true;
+  return result;
+}
+
+LossGrad Tape::loss_grad(Loss loss) {
+  const Node& node = nodes_[static_cast<size_t>(loss.node)];
+  if (!node.written) return {};
+  LossGrad result{node.weight, {}};
+  if (node.value) {
+    result.value = {node.value->grad, node.value->written ? Write::kAdd : Write::kSet};
+    node.value->written = true;
+  }
+  return result;
+}
+
+void* Tape::scratch(size_t bytes) {
+  if (bytes == 0) return nullptr;
+  void* data = arena_->take_gradient(bytes);
+  scratch_.push_back({data, bytes});
+  return data;
+}
+
+void Tape::seed(const Term& term) {
+  const bool is_loss = term.loss.node >= 0;
+  if (is_loss ? term.loss.generation != arena_->generation() : !term.var.data) {
+    throw Error(Exit::kInternal, "backward: a term from before the last rewind was used");
+  }
+  if (!is_loss) check_alive(term.var);
+  if (!is_loss && term.var.node < 0) {
+    throw Error(Exit::kUsage, "backward: a term must be a result of ops on this tape, given a parameter or constant");
+  }
+  Node& node = nodes_[static_cast<size_t>(is_loss ? term.loss.node : term.var.node)];
+  if (!(node.groups & wanted_)) return;
+  if (node.written) throw Error(Exit::kUsage, "backward: the same term is given twice; add the weights instead");
+  node.written = true;
+  if (is_loss) {
+    node.weight = term.weight;
+    node.value = term.value;
+    return;
+  }
+  node.grad = arena_->take_gradient(static_cast<size_t>(node.shape.elements()) * size_of(node.dtype));
+  dispatch(ctx(), node.dtype, [&](auto lane) {
+    using T = typename decltype(lane)::type;
+    fill(lane, FillShape{node.shape.elements()}, term.weight, static_cast<T*>(node.grad));
+  });
+}
+
+void Tape::release(Node& node) {
+  if (node.grad) {
+    arena_->give_gradient(node.grad, static_cast<size_t>(node.shape.elements()) * size_of(node.dtype));
+  }
+  node.grad = nullptr;
+}
+
+void Tape::backward(const Term* terms, size_t count, Groups groups) {
+  check_open("backward");
+  wanted_ = groups;
+  records_run_ = 0;
+  for (Node& node : nodes_) {
+    node.written = false;
+    node.grad = nullptr;
+    node.asked_by = -1;
+  }
+  for (size_t i = 0; i < count; ++i) seed(terms[i]);
+  for (size_t i = records_.size(); i-- > 0;) {
+    const Record& r = records_[i];
+    bool reached = false;
+    for (uint32_t k = 0; k < r.nodes; ++k)
+      reached |= nodes_[static_cast<size_t>(output_nodes_[r.first_node + k])].written;
+    if (reached && (r.groups & groups)) {
+      running_ = static_cast<int32_t>(i);
+      r.run(*this, captures_.data() + r.capture);
+      ++records_run_;
+      if (detect_anomaly_) check_gradients(r);
+      for (const Scratch& s : scratch_) arena_->give_gradient(s.data, s.bytes);
+      scratch_.clear();
+      running_ = -1;
+    }
+    for (uint32_t k = 0; k < r.nodes; ++k) release(nodes_[static_cast<size_t>(output_nodes_[r.first_node + k])]);
+  }
+}
+
+void Tape::check_finite(const char* op, const char* what, const void* data, const Shape& shape, Dtype dtype) const {
+  if (!data || ctx().device == Device::kMeasure) return;
+  const auto look = [&](const auto* values) {
+    for (int64_t i = 0; i < shape.elements(); ++i) {
+      if (!std::isfinite(values[i])) {
+        throw Error(Exit::kNotFinite, std::string(op) + ": " + what + " " + to_string(shape) + " has " +
+                                          std::to_string(values[i]) + " at element " + std::to_string(i) +
+                                          ", expected finite values");
+      }
+    }
+  };
+  if (dtype == Dtype::kF32) look(static_cast<const float*>(data));
+  if (dtype == Dtype::kF64) look(static_cast<const double*>(data));
+}
+
+void Tape::check_outputs(const Record& r) const {
+  for (uint32_t k = 0; k < r.nodes; ++k) {
+    const Node& node = nodes_[static_cast<size_t>(output_nodes_[r.first_node + k])];
+    check_finite(r.name, "output", node.data, node.shape, node.dtype);
+  }
+}
+
+void Tape::check_gradients(const Record& r) const {
+  for (uint32_t k = 0; k < r.nodes; ++k) {
+    const Node& output = nodes_[static_cast<size_t>(output_nodes_[r.first_node + k])];
+    for (uint32_t i = 0; i < output.inputs; ++i) {
+      const Var& v = inputs_[output.first_input + i];
+      const bool wanted = v.groups & wanted_;
+      if (wanted && v.leaf) check_finite(r.name, "gradient of a parameter", v.leaf->grad, v.shape, v.dtype);
+      if (wanted && !v.leaf) {
+        check_finite(r.name, "gradient of an input", nodes_[static_cast<size_t>(v.node)].grad, v.shape, v.dtype);
+      }
+    }
+  }
+}
+
+Var detach(Var v) {
+  v.groups = 0;
+  v.leaf = nullptr;
+  v.node = -1;
+  return v;
+}
+
+Var straight_through(const Var& gradient, const Var& values) {
+  if (gradient.shape != values.shape || gradient.dtype != values.dtype) {
+    throw Error(Exit::kUsage, "straight_through: gradient " + to_string(gradient.shape) + " and values " +
+                                  to_string(values.shape) + " differ");
+  }
+  Var v = gradient;
+  v.data = values.data;
+  return v;
+}
+
+}  // namespace hourglass
