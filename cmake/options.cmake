@@ -2,37 +2,60 @@
 option(HOURGLASS_APPS "Build the hourglass program" ON)
 option(HOURGLASS_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(HOURGLASS_BENCHMARKS "Build the benchmarks" OFF)
+option(HOURGLASS_INSTALL "Write install rules" ${PROJECT_IS_TOP_LEVEL})
 option(HOURGLASS_WERROR "Warnings are errors" OFF)
 option(HOURGLASS_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
-set(HOURGLASS_ONEDNN AUTO CACHE STRING "oneDNN for float GEMM on the CPU: AUTO, ON or OFF")
-set_property(CACHE HOURGLASS_ONEDNN PROPERTY STRINGS AUTO ON OFF)
 
-if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
-  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+# hourglass_choice(variable default help values...): a cache string that may only hold one of its values.
+function(hourglass_choice variable default help)
+  set(${variable} ${default} CACHE STRING "${help}: ${ARGN}")
+  set_property(CACHE ${variable} PROPERTY STRINGS ${ARGN})
+  if(NOT ${variable} IN_LIST ARGN)
+    list(JOIN ARGN ", " values)
+    message(FATAL_ERROR "${variable}: expected one of ${values}; got '${${variable}}'")
+  endif()
+endfunction()
+hourglass_choice(HOURGLASS_ONEDNN AUTO "oneDNN for float GEMM on the CPU" AUTO ON OFF)
+hourglass_choice(HOURGLASS_CUDA AUTO "CUDA device" AUTO ON OFF EMULATED)
+if(HOURGLASS_CUDA STREQUAL "ON" OR HOURGLASS_CUDA STREQUAL "EMULATED")
+  message(FATAL_ERROR "HOURGLASS_CUDA=${HOURGLASS_CUDA}: this version has no CUDA device; use AUTO or OFF")
+elseif(HOURGLASS_CUDA STREQUAL "AUTO")
+  message(STATUS "Hourglass: CUDA is not in this version: builds for the CPU")
+endif()
+
+if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Debug, Release, RelWithDebInfo or MinSizeRel" FORCE)
 endif()
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+# Without -DNDEBUG: an assert that guards a promise guards it in releases too.
 set(CMAKE_CXX_FLAGS_RELEASE "-O3")
 
 find_program(CCACHE ccache)
+mark_as_advanced(CCACHE)
 if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
 endif()
 
 # Flags of our own code. -ffp-contract=off: fused multiply-add only where the source says so, so that every
 # instruction-set clone and every compiler computes the same expression.
+set(HOURGLASS_CODE_FLAGS -fno-math-errno -fno-trapping-math -ffp-contract=off)
 add_library(hourglass_flags INTERFACE)
+# -Wno-restrict: g++ 12 warns of std::string's own operator+ (GCC bug 105329).
 target_compile_options(hourglass_flags INTERFACE -Wall -Wextra -Wconversion -Wno-sign-conversion
-  -fno-math-errno -fno-trapping-math -ffp-contract=off)
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
+  ${HOURGLASS_CODE_FLAGS})
 if(HOURGLASS_WERROR)
   target_compile_options(hourglass_flags INTERFACE -Werror)
 endif()
 if(HOURGLASS_SANITIZE)
-  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g)
+  set(HOURGLASS_SANITIZE_FLAGS -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g)
+  add_compile_options(${HOURGLASS_SANITIZE_FLAGS})
   add_link_options(-fsanitize=address,undefined)
+  # The loader resolves target_clones before the sanitizers' runtime is up, and crashes there.
   add_compile_definitions(HOURGLASS_NO_CLONES)
 endif()
 target_include_directories(hourglass_flags INTERFACE ${PROJECT_SOURCE_DIR})

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/batch_source.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "engine/dispatch.h"
+
+namespace hourglass {
+
+BatchSource::BatchSource(const SampleStore& store, const std::vector<int32_t>& split, const BatchOptions& options,
+                         Dtype dtype)
+    : store_(store),
+      options_(options),
+      dtype_(dtype),
+      size_(static_cast<int64_t>(split.size())),
+      table_(split.size() * sizeof(int32_t), "split"),
+      rows_(static_cast<size_t>(options.batch) * sizeof(int32_t), "rows of a batch") {
+  if (options.batch < 1)
+    throw Error(Exit::kUsage, "--batch: expected at least 1, given " + std::to_string(options.batch));
+  for (int32_t row : split) {
+    if (row < 0 || row >= store.rows) {
+      throw Error(Exit::kData, "split: row " + std::to_string(row) + " of a store of " + std::to_string(store.rows));
+    }
+  }
+  if (!split.empty()) std::memcpy(table_.data(), split.data(), split.size() * sizeof(int32_t));
+}
+
+Batch BatchSource::gather(Tape& tape, const BatchShape& shape, const BatchOrder& order) const {
+  Batch batch;
+  batch.x = tape.constant({shape.N, shape.D}, dtype_);
+  batch.index = tape.constant({shape.N}, Dtype::kI32);
+  const Binarize binarize{options_.binarize, options_.seed, stream_id("binarize")};
+  dispatch(tape.ctx(), dtype_, [&](auto lane) {
+    using T = typename decltype(lane)::type;
+    int32_t* index = batch.index.as<int32_t>();
+    if (store_.dtype == Dtype::kU8) {
+      gather_batch(lane, shape, static_cast<const uint8_t*>(store_.data), order, binarize, batch.x.as<T>(), index);
+    } else {
+      gather_batch(lane, shape, static_cast<const float*>(store_.data), order, binarize, batch.x.as<T>(), index);
+    }
+  });
+  return batch;
+}
+
+Batch BatchSource::next(Tape& tape, const TrainingState& state, int first_row, int rows) const {
+  if (size_ < options_.batch) {
+    throw Error(Exit::kUsage, "--batch " + std::to_string(options_.batch) + ": the training split has " +
+                                  std::to_string(size_) +
+                                  " samples and training batches are always full; try --batch " +
+                                  std::to_string(std::max<int64_t>(size_, 1)));
+  }
+  BatchShape shape;
+  shape.N = rows > 0 ? rows : options_.batch;
+  shape.D = store_.columns;
+  shape.first_row = first_row;
+  shape.global_batch = options_.batch;
+  shape.dataset = static_cast<int>(size_);
+  BatchOrder order;
+  order.seed = options_.seed;
+  order.step = state.device_step();
+  order.table = table_.as<const int32_t>();
+  Batch batch = gather(tape, shape, order);
+  batch.noise.seed = options_.seed;
+  batch.noise.step = state.device_step();
+  batch.noise.first_row = first_row;
+  return batch;
+}
+
+int BatchSource::select(int64_t first) {
+  const int64_t real = std::clamp<int64_t>(size_ - first, 0, options_.batch);
+  for (int i = 0; i < options_.batch; ++i) rows_.as<int32_t>()[i] = i < real ? static_cast<int32_t>(first + i) : -1;
+  return static_cast<int>(real);
+}
+
+Batch BatchSource::selected(Tape& tape) const {
+  BatchShape shape;
+  shape.N = shape.global_batch = options_.batch;
+  shape.D = store_.columns;
+  shape.dataset = static_cast<int>(size_);
+  BatchOrder order;
+  order.seed = options_.seed;
+  order.rows = rows_.as<const int32_t>();
+  order.table = table_.as<const int32_t>();
+  Batch batch = gather(tape, shape, order);
+  batch.noise.seed = options_.seed;
+  batch.noise.rows = batch.index.as<const int32_t>();
+  return batch;
+}
+
+}  // namespace hourglass

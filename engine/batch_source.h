@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where a step gets its batch: samples that live on the device, gathered by a kernel, in an order that is a function of
+// the step alone.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/buffer.h"
+#include "engine/tape.h"
+#include "engine/training_state.h"
+#include "kernels/base/noise.h"
+#include "kernels/batch.h"
+
+namespace hourglass {
+
+/// A batch on the tape.
+struct Batch {
+  Var x;        ///< (N, D), scaled to 0..1, binarised if asked
+  Var index;    ///< (N) i32: row of the store; -1 for a masked row of evaluation
+  Noise noise;  ///< addresses the random numbers of these rows; name a stream before use
+};
+
+/// The store: all samples of all splits, as the data set holds them. Not owned.
+struct SampleStore {
+  const void* data = nullptr;  ///< (rows, columns), u8 or f32
+  Dtype dtype = Dtype::kU8;
+  int64_t rows = 0;
+  int columns = 0;
+};
+
+struct BatchOptions {
+  int batch = 128;
+  uint32_t seed = 0;
+  Binarization binarize = Binarization::kNone;
+};
+
+class BatchSource {
+ public:
+  /// `split` lists the rows of the store that belong to this source. Throws Error(kUsage) for fewer than a batch when
+  /// training, naming both numbers and the option to type. All references must outlive this.
+  BatchSource(const SampleStore& store, const std::vector<int32_t>& split, const BatchOptions& options, Dtype dtype);
+
+  int64_t size() const { return size_; }
+  int64_t batches_per_epoch() const { return size_ / options_.batch; }
+  int batch() const { return options_.batch; }
+
+  /// Training: the next full batch of the step in `state`, or rows [first_row, first_row + rows) of it for
+  /// accumulation over micro-batches.
+  Batch next(Tape& tape, const TrainingState& state, int first_row = 0, int rows = 0) const;
+
+  /// Evaluation: the batch chosen by `select`.
+  Batch selected(Tape& tape) const;
+  /// The samples first .. first + batch of the split for the next run of an evaluation graph; rows past the end are
+  /// masked. Returns how many are real.
+  int select(int64_t first);
+
+ private:
+  Batch gather(Tape& tape, const BatchShape& shape, const BatchOrder& order) const;
+
+  SampleStore store_;
+  BatchOptions options_;
+  Dtype dtype_;
+  int64_t size_;
+  Buffer table_, rows_;
+};
+
+}  // namespace hourglass

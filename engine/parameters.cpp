@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/parameters.h"
+
+#include <algorithm>
+
+#include "engine/dispatch.h"
+#include "kernels/base/error.h"
+#include "kernels/base/noise.h"
+#include "kernels/base/philox.h"
+#include "kernels/fill.h"
+
+namespace hourglass {
+namespace {
+// 64 elements: every parameter starts on a 256-byte boundary, and padding is never read as a gradient but zero.
+constexpr int64_t kPadding = 64;
+int64_t padded(int64_t elements) { return (elements + kPadding - 1) / kPadding * kPadding; }
+}  // namespace
+
+Groups Parameters::group(std::string_view name) {
+  auto found = std::find(group_names_.begin(), group_names_.end(), name);
+  if (found == group_names_.end()) {
+    if (group_names_.size() == 32) throw Error(Exit::kUsage, "parameters: at most 32 groups");
+    found = group_names_.insert(group_names_.end(), std::string(name));
+  }
+  return Groups{1} << (found - group_names_.begin());
+}
+
+Parameter& Parameters::add(std::string name, const Shape& shape, Init init, Groups group) {
+  if (allocated()) throw Error(Exit::kInternal, "parameters: " + name + " is added after the slabs were allocated");
+  for (const Parameter& p : parameters_) {
+    if (p.name == name) throw Error(Exit::kInternal, "parameters: the name " + name + " is given twice");
+  }
+  Parameter& p = parameters_.emplace_back();
+  p.name = std::move(name);
+  p.shape = shape;
+  p.init = init;
+  p.group = group;
+  return p;
+}
+
+Leaf* Parameters::statistic(std::string name) {
+  if (allocated()) throw Error(Exit::kInternal, "parameters: statistic " + name + " is added after the slabs");
+  statistic_names_.push_back(std::move(name));
+  return &statistics_.emplace_back();
+}
+
+void Parameters::allocate(uint32_t seed) {
+  std::stable_sort(parameters_.begin(), parameters_.end(),
+                   [](const auto& a, const auto& b) { return a.group < b.group; });
+  slab_elements_ = 0;
+  for (Parameter& p : parameters_) {
+    p.offset = slab_elements_;
+    slab_elements_ += padded(p.shape.elements());
+  }
+  const size_t element = size_of(dtype_);
+  values_ = Buffer(std::max<size_t>(static_cast<size_t>(slab_elements_) * element, 1), "parameters");
+  gradients_ = Buffer(static_cast<size_t>(gradient_elements()) * element, "gradients");
+  for (Parameter& p : parameters_) {
+    const size_t byte = static_cast<size_t>(p.offset) * element;
+    p.leaf.grad = gradients_.as<std::byte>() + byte;
+    p.var.data = values_.as<std::byte>() + byte;
+    p.var.leaf = &p.leaf;
+    p.var.groups = p.group;
+    p.var.shape = p.shape;
+    p.var.dtype = dtype_;
+    draw(p, seed);
+  }
+  for (size_t i = 0; i < statistics_.size(); ++i) {
+    statistics_[i].grad = static_cast<std::byte*>(statistics()) + i * element;
+  }
+}
+
+void* Parameters::statistics() const {
+  return gradients_.as<std::byte>() + static_cast<size_t>(slab_elements_) * size_of(dtype_);
+}
+
+void Parameters::draw(const Parameter& p, uint32_t seed) {
+  Noise noise;
+  noise.seed = seed;
+  noise.stream = stream_id(("init/" + p.name).c_str());
+  // The same words in both precisions, so that an f64 model starts where its f32 twin does.
+  for (int64_t i = 0; i < p.shape.elements(); ++i) {
+    const double u = static_cast<double>(uniform<float>(noise, 0, i));
+    const double value = p.init.center + p.init.bound * (2 * u - 1);
+    if (dtype_ == Dtype::kF64) {
+      p.var.as<double>()[i] = static_cast<float>(value);
+    } else {
+      p.var.as<float>()[i] = static_cast<float>(value);
+    }
+  }
+}
+
+int64_t Parameters::count() const {
+  int64_t n = 0;
+  for (const Parameter& p : parameters_) n += p.shape.elements();
+  return n;
+}
+
+SlabRange Parameters::range(Groups groups) const {
+  SlabRange range{slab_elements_, 0};
+  int64_t last = 0;
+  for (const Parameter& p : parameters_) {
+    if (!(p.group & groups)) continue;
+    range.first = std::min(range.first, p.offset);
+    last = std::max(last, p.offset + padded(p.shape.elements()));
+  }
+  range.count = std::max<int64_t>(0, last - range.first);
+  for (const Parameter& p : parameters_) {
+    if (!(p.group & groups) && p.offset >= range.first && p.offset < last) {
+      throw Error(Exit::kInternal, "parameters: " + p.name + " lies between the groups of one range");
+    }
+  }
+  return range;
+}
+
+template <class F>
+void Parameters::for_each_leaf(Groups groups, F&& f) {
+  for (Parameter& p : parameters_) {
+    if (p.group & groups) f(p.leaf, p.shape.elements());
+  }
+  for (Leaf& leaf : statistics_) f(leaf, 1);
+}
+
+void Parameters::complete_gradients(const Context& ctx, Groups groups) {
+  for_each_leaf(groups, [&](Leaf& leaf, int64_t elements) {
+    if (leaf.written) return;
+    dispatch(ctx, dtype_, [&](auto lane) {
+      using T = typename decltype(lane)::type;
+      fill(lane, FillShape{elements}, Weight{0}, static_cast<T*>(leaf.grad));
+    });
+  });
+}
+
+void Parameters::forget_gradients(Groups groups) {
+  for_each_leaf(groups, [](Leaf& leaf, int64_t) { leaf.written = false; });
+}
+
+}  // namespace hourglass

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// Trainable values in slabs: contiguous, allocated once, so that the optimizer, the gradient norm and the checkpoint
+// are each one pass over a flat range.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "engine/buffer.h"
+#include "engine/tape.h"
+#include "engine/tensor.h"
+
+namespace hourglass {
+
+/// Initial distribution. PyTorch's default for linear layers is uniform(1 / sqrt(fan_in)) for weight and bias.
+struct Init {
+  double bound = 0;  ///< uniform in (-bound, bound) around `center`
+  double center = 0;
+  static Init zeros() { return {}; }
+  static Init constant(double value) { return {0, value}; }
+  static Init uniform(double bound) { return {bound, 0}; }
+};
+
+/// One trainable tensor. Its address is stable; layers keep a reference and give it to ops as a Var.
+struct Parameter {
+  std::string name;  ///< unique, dotted: "encoder.0.weight"
+  Shape shape;
+  Init init;
+  Groups group = 0;
+  int64_t offset = 0;  ///< first element in each slab
+  Leaf leaf;
+  Var var;
+  operator Var() const { return var; }
+};
+
+/// A contiguous range of the slabs.
+struct SlabRange {
+  int64_t first = 0, count = 0;
+};
+
+class Parameters {
+ public:
+  explicit Parameters(Dtype dtype = Dtype::kF32) : dtype_(dtype) {}
+  Parameters(const Parameters&) = delete;
+  Parameters& operator=(const Parameters&) = delete;
+
+  /// The bit of a group, made at its first mention; at most 32. Groups are contiguous in the slabs.
+  Groups group(std::string_view name);
+  Parameter& add(std::string name, const Shape& shape, Init init, Groups group);
+  /// A slot for what a step learns besides gradients (loss terms, counts): it adds up over micro-batches, and the
+  /// finite check covers it.
+  Leaf* statistic(std::string name);
+
+  /// Lays out the slabs and draws the initial values (Philox, stream "init/<name>"). Once; nothing is added after.
+  void allocate(uint32_t seed);
+  bool allocated() const { return values_.data() != nullptr; }
+
+  Dtype dtype() const { return dtype_; }
+  std::deque<Parameter>& all() { return parameters_; }
+  const std::deque<Parameter>& all() const { return parameters_; }
+  const std::vector<std::string>& statistic_names() const { return statistic_names_; }
+  /// Trainable numbers, without padding.
+  int64_t count() const;
+  /// Elements of a slab, padding included.
+  int64_t slab_elements() const { return slab_elements_; }
+  SlabRange range(Groups groups = kAllGroups) const;
+
+  void* values() const { return values_.data(); }
+  void* gradients() const { return gradients_.data(); }
+  /// Elements of the gradient slab: gradients first, statistics at the end.
+  int64_t gradient_elements() const { return slab_elements_ + static_cast<int64_t>(statistics_.size()); }
+  void* statistics() const;
+
+  /// Before a commit: gradients of `groups` and statistics that nobody wrote in this step become zero.
+  void complete_gradients(const Context& ctx, Groups groups);
+  /// After a commit: the next contribution sets.
+  void forget_gradients(Groups groups);
+
+ private:
+  void draw(const Parameter& parameter, uint32_t seed);
+  template <class F>
+  void for_each_leaf(Groups groups, F&& f);
+
+  Dtype dtype_;
+  std::deque<Parameter> parameters_;
+  std::deque<Leaf> statistics_;
+  std::vector<std::string> statistic_names_, group_names_;
+  Buffer values_, gradients_;
+  int64_t slab_elements_ = 0;
+};
+
+}  // namespace hourglass

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// A phase of fixed shapes, written once as a function and run many times.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "engine/runtime.h"
+#include "engine/training_state.h"
+
+namespace hourglass {
+
+/// Construction measures the function on the dry device, so that memory is known before the first step. A device that
+/// can replay captures the function once and replays it; therefore no host state may change inside it. The CPU device
+/// calls it each time. All phases share one arena: construct every graph before the first run.
+class StepGraph {
+ public:
+  /// A training step: the scheduled values are loaded before the function, log and counter advance after it.
+  StepGraph(Runtime& runtime, TrainingState& state, std::function<void()> step);
+  /// A phase that changes nothing: evaluation, sampling.
+  StepGraph(Runtime& runtime, std::function<void()> phase);
+
+  /// Bytes of arena that the function needs.
+  size_t bytes() const { return bytes_; }
+  void run();
+
+ private:
+  StepGraph(Runtime& runtime, TrainingState* state, std::function<void()> step);
+  void call();
+
+  Runtime* runtime_;
+  TrainingState* state_;
+  std::function<void()> step_;
+  size_t bytes_;
+};
+
+}  // namespace hourglass

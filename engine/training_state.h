@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// The device words that drive training: step counter, fault, scheduled values, and the log of every step. A step reads
+// everything that changes from here, and so it can be replayed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/parameters.h"
+#include "kernels/base/context.h"
+#include "kernels/step_state.h"
+
+namespace hourglass {
+
+class TrainingState {
+ public:
+  /// Steps that may run between two looks of the host: rows of the schedule and log tables.
+  static constexpr int kWindow = 1024;
+
+  /// The statistics of `parameters` are logged each step. Both must outlive this.
+  TrainingState(const Context& ctx, const Parameters& parameters);
+  TrainingState(const TrainingState&) = delete;
+  TrainingState& operator=(const TrainingState&) = delete;
+
+  /// A value that changes from step to step, a function of the step in double. Returns where the step finds it.
+  const double* schedule(std::function<double(int64_t step)> value);
+
+  // Within a step.
+  void load();     ///< the step's row of scheduled values
+  void advance();  ///< log the statistics, then ++step; nothing while the fault is set
+
+  // Between steps, on the host.
+  /// Writes the scheduled values of the next `steps` steps, at most kWindow.
+  void plan(int64_t steps);
+  int64_t step() const { return words_->step; }
+  void set_step(int64_t step) { words_->step = step; }
+  const Fault& fault() const { return words_->fault; }
+  void clear_fault() { words_->fault = {}; }
+  /// The logged row of a step among the last kWindow: the statistics in the order of their names, then the gradient
+  /// norm.
+  std::vector<double> logged(int64_t step) const;
+
+  // For kernels.
+  const int64_t* device_step() const { return &words_->step; }
+  Fault* device_fault() const { return &words_->fault; }
+  Norm* device_norm() const { return &words_->norm; }
+
+ private:
+  struct Words {
+    int64_t step, base;
+    Fault fault;
+    Norm norm;
+  };
+  static constexpr int kMostSchedules = 16;
+
+  const Context* ctx_;
+  const Parameters* parameters_;
+  std::vector<std::function<double(int64_t)>> schedules_;
+  Buffer memory_, log_;
+  Words* words_;
+  double* table_;
+  double* row_;
+};
+
+}  // namespace hourglass
