@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/autoencoder.h"
+
+#include "models/layout.h"
+
+namespace hourglass {
+namespace {
+
+std::vector<const Linear*> layers_of(const Mlp& mlp) {
+  std::vector<const Linear*> layers;
+  for (const Linear& layer : mlp.layers) layers.push_back(&layer);
+  return layers;
+}
+
+Mlp make_decoder(Parameters& parameters, const ModelConfig& c, const Mlp& encoder, Groups group) {
+  if (c.tied_weights) return Mlp(parameters, "decoder", layers_of(encoder), c.activation, Activation::kNone, group);
+  return Mlp(parameters, "decoder", decoder_sizes(c), c.activation, Activation::kNone, group);
+}
+
+}  // namespace
+
+Autoencoder::Autoencoder(Parameters& parameters, const ModelConfig& c)
+    : Model(parameters, c),
+      encoder_(parameters, "encoder", encoder_sizes(c, c.latent), c.activation, c.code_activation, encoder_group()),
+      decoder_(make_decoder(parameters, c, encoder_, decoder_group())) {}
+
+Autoencoder::Output Autoencoder::forward(Tape& tape, const Var& x) const {
+  const Var code = encoder_(tape, x);
+  return {code, decoder_(tape, code)};
+}
+
+LossTerms Autoencoder::train(Tape& tape, const Batch& batch, int) const {
+  return {likelihood().nll(tape, forward(tape, batch.x).y, batch.x), {}};
+}
+
+EvaluationTerms Autoencoder::evaluate(Tape& tape, const Batch& batch) const {
+  const Output out = forward(tape, batch.x);
+  return {{out.code, {}},
+          likelihood().nll_per_sample(tape, out.y, batch.x),
+          {},
+          squared_error_per_sample(tape, mean(tape, out.y), batch.x)};
+}
+
+}  // namespace hourglass

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fully connected autoencoder: code = encoder(x), y = decoder(code), trained on -log p(x | y).
+// Source: 000 "Autoencoders" and 003 handout of docs/lecture-notes.md; Hinton and Salakhutdinov, Science 313 (2006).
+#pragma once
+
+#include "models/mlp.h"
+#include "models/model.h"
+
+namespace hourglass {
+
+/// Layers pixels - hidden... - latent and its mirror. Parameters "encoder.<i>.weight|bias", "decoder.<i>.weight|bias".
+class Autoencoder : public Model {
+ public:
+  Autoencoder(Parameters& parameters, const ModelConfig& config);
+
+  struct Output {
+    Var code;  ///< (N, latent)
+    Var y;     ///< (N, pixels): logits or mean
+  };
+  /// x (N, pixels).
+  Output forward(Tape& tape, const Var& x) const;
+
+  LossTerms train(Tape& tape, const Batch& batch, int samples) const override;
+  EvaluationTerms evaluate(Tape& tape, const Batch& batch) const override;
+  Posterior posterior(Tape& tape, const Var& x) const override { return {encoder_(tape, x), {}}; }
+  Var decode(Tape& tape, const Var& z) const override { return decoder_(tape, z); }
+
+ private:
+  Mlp encoder_, decoder_;
+};
+
+}  // namespace hourglass

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/config.h"
+
+#include <cmath>
+
+#include "kernels/base/error.h"
+
+namespace hourglass {
+namespace {
+
+void expect(bool holds, const std::string& field, const std::string& expected, const std::string& given) {
+  if (!holds) throw Error(Exit::kUsage, "model: " + field + " expects " + expected + ", given " + given);
+}
+
+[[noreturn]] void unknown(const char* field, const std::string& given) {
+  throw Error(Exit::kCheckpoint, std::string("model: unknown ") + field + " \"" + given + "\" in the checkpoint");
+}
+
+Activation activation_from(const Json& json, const char* key) {
+  const std::string& name = json.get_string(key);
+  for (Activation a : kActivations) {
+    if (name == activation_name(a)) return a;
+  }
+  unknown(key, name);
+}
+
+}  // namespace
+
+const char* name_of(ModelKind kind) { return kind == ModelKind::kVae ? "vae" : "ae"; }
+const char* name_of(LikelihoodKind likelihood) {
+  return likelihood == LikelihoodKind::kBernoulli ? "bernoulli" : "gaussian";
+}
+
+void ModelConfig::check() const {
+  const auto positive = [](const char* field, int value) {
+    expect(value > 0, field, "at least 1", std::to_string(value));
+  };
+  positive("image height", height);
+  positive("image width", width);
+  positive("image channels", channels);
+  expect(static_cast<int64_t>(height) * width * channels <= (1 << 26), "image size", "at most 2^26 values",
+         std::to_string(static_cast<int64_t>(height) * width * channels));
+  positive("--latent", latent);
+  for (int width_of_layer : hidden) positive("--hidden", width_of_layer);
+  expect(sigma > 0 && std::isfinite(sigma), "--sigma", "a positive number or learned", std::to_string(sigma));
+  expect(kind == ModelKind::kAutoencoder || code_activation == Activation::kNone, "--code-activation",
+         "none for a VAE, whose code is a Gaussian", activation_name(code_activation));
+}
+
+Json to_json(const ModelConfig& c) {
+  Json hidden = Json::array();
+  for (int width : c.hidden) hidden.push_back(width);
+  return Json::object({{"model", name_of(c.kind)},
+                       {"height", c.height},
+                       {"width", c.width},
+                       {"channels", c.channels},
+                       {"hidden", hidden},
+                       {"latent", c.latent},
+                       {"activation", activation_name(c.activation)},
+                       {"code_activation", activation_name(c.code_activation)},
+                       {"likelihood", name_of(c.likelihood)},
+                       {"sigma", c.sigma},
+                       {"learned_sigma", c.learned_sigma},
+                       {"tied_weights", c.tied_weights}});
+}
+
+ModelConfig model_config_from_json(const Json& json) {
+  ModelConfig c;
+  const std::string& model = json.get_string("model");
+  if (model != "vae" && model != "ae") unknown("model", model);
+  c.kind = model == "vae" ? ModelKind::kVae : ModelKind::kAutoencoder;
+  const auto integer = [&json](const char* key) {
+    const int64_t value = json.get_integer(key);
+    if (value < 0 || value > (1 << 26)) unknown(key, std::to_string(value));
+    return static_cast<int>(value);
+  };
+  c.height = integer("height");
+  c.width = integer("width");
+  c.channels = integer("channels");
+  c.latent = integer("latent");
+  c.hidden.clear();
+  for (const Json& width : json.at("hidden").elements()) {
+    const int64_t value = width.as_integer();
+    if (value < 1 || value > (1 << 26)) unknown("hidden", std::to_string(value));
+    c.hidden.push_back(static_cast<int>(value));
+  }
+  c.activation = activation_from(json, "activation");
+  c.code_activation = activation_from(json, "code_activation");
+  const std::string& likelihood = json.get_string("likelihood");
+  if (likelihood != "bernoulli" && likelihood != "gaussian") unknown("likelihood", likelihood);
+  c.likelihood = likelihood == "bernoulli" ? LikelihoodKind::kBernoulli : LikelihoodKind::kGaussian;
+  c.sigma = json.get_number("sigma");
+  c.learned_sigma = json.get_bool("learned_sigma");
+  c.tied_weights = json.get_bool("tied_weights");
+  try {
+    c.check();
+  } catch (const Error& error) {
+    throw Error(Exit::kCheckpoint, error.what());
+  }
+  return c;
+}
+
+}  // namespace hourglass

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a model is made of. A checkpoint carries it, so that any later command can build the model again.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/io/json.h"
+#include "kernels/activation.h"
+
+namespace hourglass {
+
+enum class ModelKind { kAutoencoder, kVae };
+enum class LikelihoodKind { kBernoulli, kGaussian };
+
+struct ModelConfig {
+  ModelKind kind = ModelKind::kVae;
+  int height = 28, width = 28, channels = 1;
+  std::vector<int> hidden{400};  ///< encoder layers; the decoder mirrors them; empty: none
+  int latent = 20;
+  Activation activation = Activation::kRelu;
+  Activation code_activation = Activation::kNone;  ///< of the code; autoencoder only
+  LikelihoodKind likelihood = LikelihoodKind::kBernoulli;
+  double sigma = 1;            ///< standard deviation of the Gaussian likelihood
+  bool learned_sigma = false;  ///< learn it, one scalar, from `sigma` on
+  bool tied_weights = false;   ///< the decoder uses the encoder's weights, transposed
+
+  int pixels() const { return height * width * channels; }
+  /// Throws Error(kUsage) naming the field, what was expected and what was given.
+  void check() const;
+};
+
+const char* name_of(ModelKind kind);             ///< "ae", "vae"
+const char* name_of(LikelihoodKind likelihood);  ///< "bernoulli", "gaussian"
+
+Json to_json(const ModelConfig& config);
+/// Throws as `json` was read: Error(kCheckpoint) for a checkpoint.
+ModelConfig model_config_from_json(const Json& json);
+
+}  // namespace hourglass

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/evaluation.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "kernels/base/error.h"
+#include "models/importance_bound.h"
+
+namespace hourglass {
+namespace {
+
+double at(const Var& v, int64_t i) { return v.dtype == Dtype::kF64 ? v.as<double>()[i] : v.as<float>()[i]; }
+
+bool zeros_and_ones(const SampleStore& store, const std::vector<int32_t>& split) {
+  const auto all = [&](const auto* data, auto one) {
+    return std::all_of(split.begin(), split.end(), [&](int32_t row) {
+      const auto* x = data + int64_t{row} * store.columns;
+      return std::all_of(x, x + store.columns, [one](auto v) { return v == 0 || v == one; });
+    });
+  };
+  return store.dtype == Dtype::kU8 ? all(static_cast<const uint8_t*>(store.data), uint8_t{255})
+                                   : all(static_cast<const float*>(store.data), 1.0f);
+}
+
+BatchOptions batch_options(const EvaluationOptions& options, size_t samples) {
+  BatchOptions batch;
+  batch.batch =
+      static_cast<int>(std::min<size_t>(static_cast<size_t>(std::max(options.batch, 1)), std::max<size_t>(samples, 1)));
+  batch.seed = options.seed;
+  // Drawn once, keyed by the image: every evaluation sees the same binary images.
+  batch.binarize = options.binarize == Binarization::kNone ? Binarization::kNone : Binarization::kStatic;
+  return batch;
+}
+
+}  // namespace
+
+struct Evaluator::Sums {
+  double reconstruction = 0, kl = 0, squared_error = 0, psnr = 0;
+  std::vector<double> mu, mu_square;
+};
+
+Evaluator::Evaluator(Runtime& runtime, const Model& model, const SampleStore& store, const std::vector<int32_t>& split,
+                     const EvaluationOptions& options, Dtype dtype)
+    : options_(options),
+      model_(&model),
+      binary_(options.binarize != Binarization::kNone || zeros_and_ones(store, split)),
+      source_(store, split, batch_options(options, split.size()), dtype),
+      tape_(runtime.ctx(), runtime.arena()) {
+  if (store.columns != model.config().pixels()) {
+    throw Error(Exit::kData, "images of " + std::to_string(store.columns) + " values, the model expects " +
+                                 std::to_string(model.config().height) + " x " + std::to_string(model.config().width) +
+                                 " x " + std::to_string(model.config().channels) + " = " +
+                                 std::to_string(model.config().pixels()));
+  }
+  if (split.empty()) throw Error(Exit::kData, "evaluation: the split is empty");
+  graph_ = std::make_unique<StepGraph>(runtime, [this] {
+    tape_.rewind(Mode::kEvaluate);
+    terms_ = model_->evaluate(tape_, source_.selected(tape_));
+  });
+  if (options.iwae_samples > 0 && model.config().kind == ModelKind::kVae) {
+    importance_ = std::make_unique<ImportanceBound>(runtime, model, store, split, batch_options(options, split.size()),
+                                                    options.iwae_samples, dtype);
+  }
+}
+
+Evaluator::~Evaluator() = default;
+
+size_t Evaluator::bytes() const { return std::max(graph_->bytes(), importance_ ? importance_->bytes() : size_t{0}); }
+
+void Evaluator::add_batch(int rows, Sums& sums) const {
+  const double pixels = model_->config().pixels();
+  for (int n = 0; n < rows; ++n) {
+    sums.reconstruction += at(terms_.reconstruction, n);
+    if (terms_.kl) sums.kl += at(terms_.kl, n);
+    const double squared_error = at(terms_.squared_error, n);
+    sums.squared_error += squared_error;
+    sums.psnr += -10 * std::log10(std::max(squared_error / pixels, 1e-10));
+    for (size_t d = 0; d < sums.mu.size(); ++d) {
+      const double mu = at(terms_.posterior.mu, n * static_cast<int64_t>(sums.mu.size()) + static_cast<int64_t>(d));
+      sums.mu[d] += mu;
+      sums.mu_square[d] += mu * mu;
+    }
+  }
+}
+
+Evaluation Evaluator::run() {
+  const auto start = std::chrono::steady_clock::now();
+  Sums sums;
+  sums.mu.resize(static_cast<size_t>(model_->config().latent));
+  sums.mu_square = sums.mu;
+  for (int64_t first = 0; first < source_.size(); first += source_.batch()) {
+    const int rows = source_.select(first);
+    graph_->run();
+    add_batch(rows, sums);
+  }
+  const double n = static_cast<double>(source_.size()), pixels = model_->config().pixels();
+  Evaluation e;
+  e.kind = model_->config().kind;
+  e.n = source_.size();
+  e.reconstruction = sums.reconstruction / n;
+  e.kl = sums.kl / n;
+  e.objective = e.reconstruction + options_.beta * e.kl;
+  e.mse = sums.squared_error / n / pixels;
+  e.psnr = sums.psnr / n;
+  for (size_t d = 0; d < sums.mu.size(); ++d) {
+    const double mean = sums.mu[d] / n;
+    e.active_units += sums.mu_square[d] / n - mean * mean > 0.01;
+  }
+  const bool bernoulli = model_->config().likelihood == LikelihoodKind::kBernoulli;
+  if (e.kind == ModelKind::kAutoencoder) {
+    if (bernoulli) e.bce = e.reconstruction / pixels;
+  } else if (bernoulli && binary_) {
+    e.bits_per_dim = e.neg_elbo() / pixels / std::log(2.0);
+  } else {
+    e.note = bernoulli ? "bits_per_dim is null: a Bernoulli likelihood of grey pixels is no probability of the stored "
+                         "values; do not compare these bounds with published log-likelihoods"
+                       : "bits_per_dim is null: a Gaussian density of pixels is no probability of the stored values";
+  }
+  if (importance_) {
+    e.iwae_samples = options_.iwae_samples;
+    e.iwae_bound = importance_->run();
+  }
+  e.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return e;
+}
+
+Json to_json(const Evaluation& e, const std::string& prefix) {
+  Json json = Json::object();
+  const auto set = [&](const char* key, Json value) { json.set(prefix + key, std::move(value)); };
+  const auto optional = [](const std::optional<double>& value) { return value ? Json(*value) : Json(); };
+  set("n", e.n);
+  if (e.kind == ModelKind::kAutoencoder) {
+    set("bce", optional(e.bce));
+    set("mse", e.mse);
+    set("psnr", e.psnr);
+    set("reconstruction", e.reconstruction);
+    set("objective", e.objective);
+  } else {
+    set("elbo", e.elbo());
+    set("neg_elbo", e.neg_elbo());
+    set("reconstruction", e.reconstruction);
+    set("kl", e.kl);
+    set("objective", e.objective);
+    set("bits_per_dim", optional(e.bits_per_dim));
+    set("mse", e.mse);
+    set("psnr", e.psnr);
+    set("active_units", e.active_units);
+    set("iwae_bound", optional(e.iwae_bound));
+    set("iwae_samples", e.iwae_samples);
+  }
+  set("seconds", e.seconds);
+  if (!e.note.empty()) set("note", e.note);
+  return json;
+}
+
+}  // namespace hourglass

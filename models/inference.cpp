@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/inference.h"
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+
+#include "engine/checkpoint.h"
+#include "engine/step_graph.h"
+#include "kernels/base/error.h"
+
+namespace hourglass {
+namespace {
+
+constexpr int kBatch = 256;
+
+/// A function of one batch, from host rows to host rows.
+class RowFunction {
+ public:
+  RowFunction(Runtime& runtime, int in, int out, const std::function<Var(Tape&, const Var&)>& function)
+      : in_(in),
+        out_(out),
+        input_(sizeof(float) * kBatch * static_cast<size_t>(in), "input of a batch"),
+        tape_(runtime.ctx(), runtime.arena()),
+        graph_(runtime, [this, function] {
+          tape_.rewind(Mode::kEvaluate);
+          Var x;
+          x.data = input_.data();
+          x.shape = {kBatch, in_};
+          result_ = function(tape_, x);
+        }) {}
+  RowFunction(const RowFunction&) = delete;
+
+  Matrix operator()(const char* name, const Matrix& x) {
+    if (x.cols != in_ || static_cast<int64_t>(x.values.size()) != x.rows * x.cols) {
+      throw Error(Exit::kUsage, std::string(name) + ": expects rows of " + std::to_string(in_) + " values, given " +
+                                    std::to_string(x.rows) + " rows of " + std::to_string(x.cols));
+    }
+    Matrix y(x.rows, out_);
+    for (int64_t first = 0; first < x.rows; first += kBatch) {
+      const int64_t rows = std::min<int64_t>(kBatch, x.rows - first);
+      // Rows are independent, so what the rest of the batch holds does not matter.
+      std::memcpy(input_.data(), x.row(first), sizeof(float) * static_cast<size_t>(rows * in_));
+      graph_.run();
+      std::memcpy(y.row(first), result_.data, sizeof(float) * static_cast<size_t>(rows * out_));
+    }
+    return y;
+  }
+
+ private:
+  int in_, out_;
+  Buffer input_;
+  Tape tape_;
+  Var result_;
+  StepGraph graph_;
+};
+
+}  // namespace
+
+struct Inference::State {
+  State(FoundCheckpoint found, const RuntimeOptions& options)
+      : runtime(options),
+        checkpoint(std::move(found.path)),
+        metadata(found.file.metadata()),
+        notices(std::move(found.notices)) {
+    const ModelConfig config = model_config_from_json(
+        Json::parse(found.file.metadata("model"), checkpoint.string() + ": model", Exit::kCheckpoint));
+    model = make_model(parameters, config);
+    parameters.allocate(0);
+    restore(found.file, model_tensors(parameters));
+    encode = std::make_unique<RowFunction>(runtime, config.pixels(), config.latent,
+                                           [this](Tape& t, const Var& x) { return model->posterior(t, x).mu; });
+    decode = std::make_unique<RowFunction>(runtime, config.latent, config.pixels(), [this](Tape& t, const Var& z) {
+      return model->mean(t, model->decode(t, z));
+    });
+    if (config.kind == ModelKind::kVae) {
+      logvar = std::make_unique<RowFunction>(runtime, config.pixels(), config.latent,
+                                             [this](Tape& t, const Var& x) { return model->posterior(t, x).logvar; });
+    }
+  }
+
+  Runtime runtime;
+  Parameters parameters;
+  std::unique_ptr<Model> model;
+  std::unique_ptr<RowFunction> encode, logvar, decode;
+  std::filesystem::path checkpoint;
+  StringMap metadata;
+  std::vector<std::string> notices;
+};
+
+Inference::Inference(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Inference::Inference(Inference&&) noexcept = default;
+Inference& Inference::operator=(Inference&&) noexcept = default;
+Inference::~Inference() = default;
+
+Inference Inference::load(const std::string& run_or_file, const RuntimeOptions& options) {
+  return Inference(std::make_unique<State>(find_checkpoint(run_or_file), options));
+}
+
+Matrix Inference::encode(const Matrix& x) { return (*state_->encode)("encode", x); }
+Matrix Inference::decode(const Matrix& z) { return (*state_->decode)("decode", z); }
+Matrix Inference::reconstruct(const Matrix& x) { return decode(encode(x)); }
+
+Matrix Inference::encode_logvar(const Matrix& x) {
+  if (!state_->logvar) throw Error(Exit::kUsage, "encode_logvar: an autoencoder has no log-variance");
+  return (*state_->logvar)("encode_logvar", x);
+}
+
+const Model& Inference::model() const { return *state_->model; }
+Parameters& Inference::parameters() { return state_->parameters; }
+Runtime& Inference::runtime() { return state_->runtime; }
+const StringMap& Inference::metadata() const { return state_->metadata; }
+const std::filesystem::path& Inference::checkpoint() const { return state_->checkpoint; }
+const std::vector<std::string>& Inference::notices() const { return state_->notices; }
+
+int64_t Inference::step() const {
+  const auto found = state_->metadata.find("step");
+  return found == state_->metadata.end() ? 0 : std::stoll(found->second);
+}
+
+}  // namespace hourglass

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Using a trained model: plain arrays in, plain arrays out, no tape in sight.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/io/safetensors.h"
+#include "engine/runtime.h"
+#include "models/model.h"
+
+namespace hourglass {
+
+/// Rows of numbers on the host, row-major.
+struct Matrix {
+  int64_t rows = 0;
+  int cols = 0;
+  std::vector<float> values;  ///< rows * cols
+
+  Matrix() = default;
+  Matrix(int64_t r, int c) : rows(r), cols(c), values(static_cast<size_t>(r) * static_cast<size_t>(c)) {}
+  float* row(int64_t i) { return values.data() + i * cols; }
+  const float* row(int64_t i) const { return values.data() + i * cols; }
+};
+
+/// A trained model with the device it runs on. Movable. Work is done in batches of a fixed size, so memory does not
+/// depend on the number of rows.
+class Inference {
+ public:
+  /// From a run folder (its newest sound checkpoint) or one .safetensors file. Error(kCheckpoint) says what is wrong.
+  static Inference load(const std::string& run_or_file, const RuntimeOptions& options = {});
+  Inference(Inference&&) noexcept;
+  Inference& operator=(Inference&&) noexcept;
+  ~Inference();
+
+  /// The posterior mean mu (or the code of an autoencoder) of each row of x (n, pixels), values 0..1: (n, latent).
+  Matrix encode(const Matrix& x);
+  /// The posterior log-variance: (n, latent). Error(kUsage) for an autoencoder.
+  Matrix encode_logvar(const Matrix& x);
+  /// The decoder's mean at z (n, latent): (n, pixels).
+  Matrix decode(const Matrix& z);
+  /// decode(encode(x)).
+  Matrix reconstruct(const Matrix& x);
+
+  const Model& model() const;
+  Parameters& parameters();
+  Runtime& runtime();
+  /// What the checkpoint says of itself, and where it was found.
+  const StringMap& metadata() const;
+  const std::filesystem::path& checkpoint() const;
+  /// Lines about checkpoints that had to be passed over.
+  const std::vector<std::string>& notices() const;
+  int64_t step() const;
+
+ private:
+  struct State;
+  explicit Inference(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace hourglass

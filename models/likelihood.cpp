@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/likelihood.h"
+
+#include <cmath>
+
+namespace hourglass {
+
+Likelihood::Likelihood(Parameters& parameters, const ModelConfig& config, Groups group)
+    : kind_(config.likelihood), fixed_log_sigma_(std::log(config.sigma)) {
+  if (kind_ == LikelihoodKind::kGaussian && config.learned_sigma) {
+    learned_ = &parameters.add("log_sigma", {1}, Init::constant(fixed_log_sigma_), group);
+  }
+}
+
+Var Likelihood::log_sigma(Tape& tape, Dtype dtype) const {
+  return learned_ ? learned_->var : full(tape, {1}, dtype, fixed_log_sigma_);
+}
+
+Loss Likelihood::nll(Tape& tape, const Var& y, const Var& x) const {
+  if (kind_ == LikelihoodKind::kBernoulli) return bernoulli_nll(tape, y, x);
+  return gaussian_nll(tape, y, x, log_sigma(tape, y.dtype));
+}
+
+Var Likelihood::nll_per_sample(Tape& tape, const Var& y, const Var& x) const {
+  if (kind_ == LikelihoodKind::kBernoulli) return bernoulli_nll_per_sample(tape, y, x);
+  return gaussian_nll_per_sample(tape, y, x, log_sigma(tape, y.dtype));
+}
+
+Var Likelihood::mean(Tape& tape, const Var& y) const {
+  return kind_ == LikelihoodKind::kBernoulli ? activation(tape, y, Activation::kSigmoid) : y;
+}
+
+}  // namespace hourglass

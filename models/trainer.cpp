@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "models/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <utility>
+
+#include "kernels/base/error.h"
+
+namespace hourglass {
+
+double LrSchedule::at(int64_t step) const {
+  if (step < warmup) return lr * static_cast<double>(step + 1) / static_cast<double>(warmup);
+  const double t = static_cast<double>(step - warmup) / static_cast<double>(std::max<int64_t>(decay_steps, 1));
+  switch (kind) {
+    case LrScheduleKind::kConstant:
+      return lr;
+    case LrScheduleKind::kCosine:
+      return lr * (1 + std::cos(std::numbers::pi * std::min(1.0, t))) / 2;
+    case LrScheduleKind::kStep:
+      return lr * std::pow(gamma, std::floor(t));
+    case LrScheduleKind::kExponential:
+      return lr * std::pow(gamma, t);
+  }
+  return lr;
+}
+
+namespace {
+
+/// Parameters are allocated between the model, which names them, and the training state, which measures them.
+const Parameters& allocated(Parameters& parameters, uint32_t seed) {
+  parameters.allocate(seed);
+  return parameters;
+}
+
+}  // namespace
+
+Trainer::Trainer(Runtime& runtime, const SampleStore& store, const std::vector<int32_t>& split,
+                 const TrainerOptions& options)
+    : runtime_(&runtime),
+      options_(options),
+      parameters_(options.dtype),
+      model_(make_model(parameters_, options.model)),
+      reconstruction_(parameters_.statistic("reconstruction")),
+      kl_(parameters_.statistic("kl")),
+      state_(runtime.ctx(), allocated(parameters_, options.batch.seed)),
+      beta_(state_.schedule([this](int64_t step) { return beta_at(step); })),
+      optimizer_(parameters_, state_, state_.schedule([this](int64_t step) { return options_.lr.at(step); }),
+                 options.optimizer),
+      source_(store, split, options.batch, options.dtype),
+      tape_(runtime.ctx(), runtime.arena()) {
+  if (store.columns != options.model.pixels()) {
+    throw Error(Exit::kData, "images of " + std::to_string(store.columns) + " values, the model expects " +
+                                 std::to_string(options.model.pixels()));
+  }
+  if (options.micro_batches < 1 || options.batch.batch % options.micro_batches != 0) {
+    throw Error(Exit::kUsage, "micro-batches: expected a divisor of the batch " + std::to_string(options.batch.batch) +
+                                  ", given " + std::to_string(options.micro_batches));
+  }
+  tape_.detect_anomaly(options.detect_anomaly);
+  step_graph_ = std::make_unique<StepGraph>(runtime, state_, [this] { record_step(); });
+}
+
+double Trainer::beta_at(int64_t step) const {
+  if (options_.beta_warmup <= 0) return options_.beta;
+  return options_.beta * std::min(1.0, static_cast<double>(step) / static_cast<double>(options_.beta_warmup));
+}
+
+void Trainer::record_step() {
+  const int rows = options_.batch.batch / options_.micro_batches;
+  const double share = 1.0 / options_.micro_batches;
+  for (int part = 0; part < options_.micro_batches; ++part) {
+    tape_.rewind(Mode::kTrain);
+    const Batch batch = source_.next(tape_, state_, part * rows, rows);
+    const LossTerms loss = model_->train(tape_, batch, options_.samples);
+    const Term terms[] = {{loss.reconstruction, Weight{share}, reconstruction_}, {loss.kl, Weight{share, beta_}, kl_}};
+    tape_.backward(terms, loss.kl.node >= 0 ? 2 : 1);
+  }
+  optimizer_.commit(tape_);
+}
+
+void Trainer::run(int64_t steps) {
+  while (steps > 0) {
+    const int64_t first = state_.step();
+    const int64_t window = std::min<int64_t>(steps, TrainingState::kWindow);
+    state_.plan(window);
+    for (int64_t i = 0; i < window && state_.fault().code == 0; ++i) {
+      try {
+        step_graph_->run();
+      } catch (const Error& error) {
+        if (error.exit() != Exit::kNotFinite) throw;
+        throw Error(Exit::kNotFinite, "step " + std::to_string(state_.step()) + ": " + error.what());
+      }
+    }
+    fold_log(first, state_.step());
+    if (state_.fault().code != 0) explain_fault();
+    steps -= window;
+  }
+}
+
+void Trainer::explain_fault() {
+  const Fault fault = state_.fault();
+  state_.clear_fault();
+  const std::string step = "step " + std::to_string(fault.step) + ": ";
+  tape_.detect_anomaly(true);
+  try {
+    state_.plan(1);
+    step_graph_->run();
+  } catch (const Error& error) {
+    tape_.detect_anomaly(options_.detect_anomaly);
+    throw Error(Exit::kNotFinite, step + error.what());
+  }
+  std::string where = "a statistic of the step";
+  for (const Parameter& p : parameters_.all()) {
+    if (fault.index >= p.offset && fault.index < p.offset + p.shape.elements()) where = "the gradient of " + p.name;
+  }
+  throw Error(Exit::kNotFinite, step + where + " is not finite; the parameters are those before this step");
+}
+
+void Trainer::fold_log(int64_t first, int64_t last) {
+  for (int64_t step = first; step < last; ++step) {
+    const std::vector<double> row = state_.logged(step);
+    for (size_t i = 0; i < row.size(); ++i) window_[i] += row[i];
+    window_[kCount] += 1;
+  }
+}
+
+LogPoint Trainer::take_log() {
+  LogPoint point;
+  point.steps = static_cast<int64_t>(window_[kCount]);
+  const double n = std::max(1.0, window_[kCount]);
+  point.reconstruction = window_[kReconstruction] / n / options_.micro_batches;
+  point.kl = window_[kKl] / n / options_.micro_batches;
+  point.gradient_norm = window_[kGradientNorm] / n;
+  std::fill(std::begin(window_), std::end(window_), 0.0);
+  return point;
+}
+
+std::vector<StateTensor> Trainer::state_tensors() {
+  std::vector<StateTensor> tensors = model_tensors(parameters_);
+  for (StateTensor& t : optimizer_.state_tensors()) tensors.push_back(std::move(t));
+  saved_step_ = state_.step();
+  tensors.push_back({"training/step", ElementType::kI64, {}, &saved_step_});
+  tensors.push_back({"training/log_window", ElementType::kF64, {kColumns}, window_});
+  return tensors;
+}
+
+void Trainer::restore(const SafetensorsFile& file) {
+  hourglass::restore(file, state_tensors());
+  state_.set_step(saved_step_);
+}
+
+}  // namespace hourglass

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything between a data split and a trained model: model, parameters, schedules, optimizer, step and its log.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/batch_source.h"
+#include "engine/optimizers.h"
+#include "engine/runtime.h"
+#include "engine/step_graph.h"
+#include "models/model.h"
+
+namespace hourglass {
+
+enum class LrScheduleKind { kConstant, kCosine, kStep, kExponential };
+
+/// Learning rate at `step`, in double on the host:
+///
+///   warm-up      lr (step + 1) / warmup                    for step < warmup, then, with t = step - warmup:
+///   constant     lr
+///   cosine       lr (1 + cos(pi min(1, t / decay_steps))) / 2
+///   step         lr gamma^floor(t / decay_steps)
+///   exponential  lr gamma^(t / decay_steps)
+struct LrSchedule {
+  LrScheduleKind kind = LrScheduleKind::kConstant;
+  double lr = 1e-3;
+  int64_t warmup = 0;
+  int64_t decay_steps = 1;
+  double gamma = 0.1;
+  double at(int64_t step) const;
+};
+
+struct TrainerOptions {
+  ModelConfig model;
+  OptimizerOptions optimizer;
+  LrSchedule lr;
+  BatchOptions batch;           ///< batch.seed is the seed of the run: initial values, order, noise
+  int samples = 1;              ///< Monte-Carlo draws of z an image
+  double beta = 1;              ///< weight of the KL
+  int64_t beta_warmup = 0;      ///< steps over which beta rises linearly from 0
+  int micro_batches = 1;        ///< gradients of a batch are accumulated over this many parts; must divide the batch
+  bool detect_anomaly = false;  ///< look for non-finite values after each op
+  Dtype dtype = Dtype::kF32;
+};
+
+/// Means over the steps since the last log point.
+struct LogPoint {
+  int64_t steps = 0;
+  double reconstruction = 0, kl = 0, gradient_norm = 0;
+};
+
+class Trainer {
+ public:
+  /// References must outlive this.
+  Trainer(Runtime& runtime, const SampleStore& store, const std::vector<int32_t>& split, const TrainerOptions& options);
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
+
+  /// Runs `steps` training steps. A loss or gradient that is not finite never reaches the parameters: the step is run
+  /// again with a look at each op, and Error(kNotFinite) names step and op; the parameters are those before the step.
+  void run(int64_t steps);
+
+  int64_t step() const { return state_.step(); }
+  int64_t steps_per_epoch() const { return source_.batches_per_epoch(); }
+  double learning_rate() const { return options_.lr.at(step()); }
+  double beta() const { return beta_at(step()); }
+
+  /// The log since the last call, which closes the window.
+  LogPoint take_log();
+
+  const Model& model() const { return *model_; }
+  const TrainerOptions& options() const { return options_; }
+  Parameters& parameters() { return parameters_; }
+  size_t bytes() const { return step_graph_->bytes(); }
+
+  /// All that a bit-exact resume needs: parameters, optimizer, step counter, open log window.
+  std::vector<StateTensor> state_tensors();
+  void restore(const SafetensorsFile& file);
+
+ private:
+  void record_step();
+  double beta_at(int64_t step) const;
+  void fold_log(int64_t first, int64_t last);
+  [[noreturn]] void explain_fault();
+
+  Runtime* runtime_;
+  TrainerOptions options_;
+  Parameters parameters_;
+  std::unique_ptr<Model> model_;
+  Leaf *reconstruction_ = nullptr, *kl_ = nullptr;
+  TrainingState state_;
+  const double* beta_;
+  Optimizer optimizer_;
+  BatchSource source_;
+  Tape tape_;
+  std::unique_ptr<StepGraph> step_graph_;
+  int64_t saved_step_ = 0;
+  enum Column { kReconstruction, kKl, kGradientNorm, kCount, kColumns };
+  double window_[kColumns] = {};
+};
+
+}  // namespace hourglass
