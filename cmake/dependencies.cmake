@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+# Every library comes from the system; nothing is downloaded.
+list(PREPEND CMAKE_MODULE_PATH ${CMAKE_CURRENT_LIST_DIR})
+
 find_package(Threads REQUIRED)
 find_package(ZLIB REQUIRED)
 find_package(PNG REQUIRED)
@@ -11,4 +14,18 @@ if(HOURGLASS_TESTS)
 endif()
 if(HOURGLASS_BENCHMARKS)
   find_package(benchmark REQUIRED)
+endif()
+
+# HOURGLASS_HAS_ONEDNN is what the build decides on: AUTO takes oneDNN where it is found.
+set(HOURGLASS_HAS_ONEDNN OFF)
+if(HOURGLASS_ONEDNN STREQUAL "ON")
+  find_package(OneDNN 2.6 REQUIRED)
+elseif(HOURGLASS_ONEDNN STREQUAL "AUTO")
+  find_package(OneDNN 2.6)
+endif()
+if(NOT HOURGLASS_ONEDNN STREQUAL "OFF" AND OneDNN_FOUND)
+  set(HOURGLASS_HAS_ONEDNN ON)
+  message(STATUS "Hourglass: float GEMM by oneDNN ${OneDNN_VERSION}")
+else()
+  message(STATUS "Hourglass: float GEMM by its own blocked loops (HOURGLASS_ONEDNN=${HOURGLASS_ONEDNN})")
 endif()
