@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pictures of pictures: samples and reconstructions laid out on white, scaled by a whole number so that every pixel of
+// a small image stays a crisp square.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "engine/io/png.h"
+
+namespace hourglass {
+
+/// Extents of one image. 3 channels are red, green, blue; of any other number the first is drawn, in gray.
+struct ImageShape {
+  int height = 28, width = 28, channels = 1;
+};
+
+struct FigureOptions {
+  int columns = 0;          ///< images a row; 0: about as wide as high
+  int gap = 6;              ///< white pixels between images, after scaling; 0 for a decoded manifold
+  int margin = 14;          ///< white pixels around
+  int minimum_width = 600;  ///< the scale is the least whole number that makes the figure this wide
+};
+
+/// `count` images (count, H, W, C) in [0, 1], row by row. Values outside are clamped; NaN is black.
+/// No image at all is Exit::kInternal.
+Image draw_image_grid(const float* images, int count, ImageShape shape, const FigureOptions& options = {});
+
+/// One row of a comparison: what it shows, and as many images as the other rows.
+struct FigureRow {
+  std::string label;
+  const float* images = nullptr;
+};
+
+/// Rows above one another, image n of each in the same column: input and reconstruction. More images than
+/// `options.columns` (0: ten at most) continue in a further block of rows. Labels stand at the left.
+Image draw_comparison(std::span<const FigureRow> rows, int count, ImageShape shape, const FigureOptions& options = {});
+
+/// 0..1 to 0..255, to nearest; NaN is 0.
+uint8_t pixel_of(float value);
+
+}  // namespace hourglass
