@@ -2,6 +2,7 @@
 // Shapes of the losses that compare each row of a prediction with a row of data, and sum over the row.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
@@ -30,5 +31,19 @@ inline void check_row_loss(const char* op, int N, int D, int draws) {
 inline void check_mean(const char* op, int N) {
   if (N == 0) throw Error(Exit::kUsage, std::string(op) + ": the mean needs at least one sample, got N = 0");
 }
+
+/// The cut of N rows into tiles for the timed forms: about 8192 elements a tile, and at most kMost of them, so that
+/// the partial sums of a loss fit on the stack. A function of the shape alone.
+struct RowTiles {
+  static constexpr int kMost = 64;
+  int rows = 1;   ///< rows a tile
+  int count = 0;  ///< tiles
+
+  RowTiles(int N, int D) {
+    const int wanted = std::max(1, 8192 / std::max(1, D));
+    rows = std::max(wanted, (N + kMost - 1) / kMost);
+    count = (N + rows - 1) / rows;
+  }
+};
 
 }  // namespace hourglass
