@@ -49,5 +49,13 @@ template <class T>
 void gaussian_nll_loss(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const T* log_sigma,
                        Weight weight, Grad<acc_t<T>> value, Grad<T> dy, Grad<acc_t<T>> dlog_sigma);
 
+/// The timed float forms.
+void gaussian_nll_forward(const Context& ctx, GaussianNllShape s, const float* y, const float* x,
+                          const float* log_sigma, float* nll);
+void gaussian_nll_backward(const Context& ctx, GaussianNllShape s, const float* y, const float* x,
+                           const float* log_sigma, const float* dnll, Grad<float> dy, Grad<float> dlog_sigma);
+void gaussian_nll_loss(const Context& ctx, GaussianNllShape s, const float* y, const float* x, const float* log_sigma,
+                       Weight weight, Grad<float> value, Grad<float> dy, Grad<float> dlog_sigma);
+
 }  // namespace cpu
 }  // namespace hourglass
