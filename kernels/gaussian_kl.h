@@ -5,7 +5,7 @@
 //   kl[n] = 1/2 sum_d ( p (v + (mu - prior_mu)^2) - 1 - logvar + prior_logvar )
 //   v = exp_linear(logvar, 20),  p = exp_linear(-prior_logvar, 20)     (base/math.h: exp up to 20, its tangent beyond)
 //
-// With the standard normal prior (both prior pointers null) p = 1 and the prior terms vanish:
+// With the standard normal prior (general_prior = false) p = 1 and the prior terms vanish:
 //   kl[n] = 1/2 sum_d ( v + mu^2 - 1 - logvar )
 // The tangents keep value and gradient finite for inputs of +-1e4; within +-20 they are not reached.
 //
@@ -15,11 +15,11 @@
 //   v' = e^min(logvar, 20),  p' = e^min(-prior_logvar, 20)
 //
 //   mu, logvar, dmu, dlogvar (N, D) with rows `stride` apart (column blocks of one (N, 2D) head)
-//   prior_mu, prior_logvar, dprior_mu, dprior_logvar (N, D) contiguous; both given or both null
+//   prior_mu, prior_logvar, dprior_mu, dprior_logvar (N, D) contiguous; null without general_prior
 //   kl, dkl (N);  value (1) = mean_n kl[n]
 //
 // kSet writes the D columns of each row and leaves what lies between rows alone. Errors: kUsage for a negative extent,
-// stride < D, one prior pointer without the other, a prior gradient without a prior, and the mean with N = 0.
+// 0 < stride < D, prior pointers or gradients that disagree with general_prior, and the mean with N = 0.
 #pragma once
 
 #include "kernels/base/context.h"
@@ -27,9 +27,10 @@
 namespace hourglass {
 
 struct GaussianKlShape {
-  int N = 0;       ///< samples
-  int D = 0;       ///< latent dimensions
-  int stride = 0;  ///< elements from one row of mu, logvar, dmu, dlogvar to the next; 0: D
+  int N = 0;                   ///< samples
+  int D = 0;                   ///< latent dimensions
+  int stride = 0;              ///< elements from one row of mu, logvar, dmu, dlogvar to the next; 0: D
+  bool general_prior = false;  ///< false: standard normal, the prior pointers are null
 };
 
 namespace cpu {

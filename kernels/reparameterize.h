@@ -13,7 +13,7 @@
 //   z, dz (N * draws, D), contiguous: the draws of a sample are consecutive rows
 //
 // kSet writes the D columns of each row and leaves what lies between rows alone. Zero elements: nothing happens.
-// Errors: kUsage for a negative extent, draws < 1, stride < D, or noise.draws other than draws.
+// Errors: kUsage for a negative extent, draws < 1, 0 < stride < D, or noise.draws other than draws.
 #pragma once
 
 #include "kernels/base/context.h"
