@@ -40,7 +40,10 @@ namespace hourglass::bench {
 /// extents({128, 400, 784}) = "128x400x784".
 inline std::string extents(std::initializer_list<int64_t> values) {
   std::string text;
-  for (int64_t value : values) text += (text.empty() ? "" : "x") + std::to_string(value);
+  for (int64_t value : values) {
+    if (!text.empty()) text += 'x';  // "x" + string draws a false -Wrestrict from g++ 12 in some callers
+    text += std::to_string(value);
+  }
   return text;
 }
 
