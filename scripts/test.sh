@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# From a bare clone to every promise checked: installs what is missing, builds everything, runs all tests.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/lib/common.sh
+. scripts/lib/common.sh
+# shellcheck source=scripts/lib/results.sh
+. scripts/lib/results.sh
+
+usage() {
+  cat <<'EOF'
+usage: scripts/test.sh [--quick] [--no-install]
+
+Installs the missing packages (Debian 12, Ubuntu 24.04; root), builds with warnings as errors, and runs
+  the whole suite on the release build                            (build/dev),
+  the suite under AddressSanitizer and UndefinedBehaviorSanitizer (build/asan; without the tests labelled slow),
+  the kernels' tests without oneDNN                               (build/no-onednn),
+and ends with one table. At most 25 minutes on 2 cores. Exits 1 if anything failed.
+
+  --quick        the release build and its tests that are not labelled slow; at most 5 minutes
+  --no-install   never install; go on with what is there
+EOF
+}
+
+may_install=yes quick=no
+for argument; do
+  case $argument in
+    --quick) quick=yes ;;
+    --no-install) may_install=no ;;
+    -h | --help) usage && exit 0 ;;
+    *) usage >&2 && die 2 "unknown option '$argument'" ;;
+  esac
+done
+
+REQUIRED+=(libgtest-dev)
+[ "$quick" = yes ] || REQUIRED+=(libbenchmark-dev)
+ensure_packages "$may_install"
+check_versions
+report_gpu
+readonly LOGS=$PWD/build/test-logs
+mkdir -p "$LOGS"
+
+# run_logged NAME COMMAND...: output to the log; the log's end on failure.
+run_logged() {
+  local log=$LOGS/$1.log
+  shift
+  "$@" >"$log" 2>&1 || {
+    tail -n 60 "$log" >&2
+    note "... the whole log: $log"
+    return 1
+  }
+}
+
+# build STEP PRESET FOLDER TARGET OPTIONS...: configures and builds; adds a row only if that fails.
+build() {
+  local step=$1 preset=$2 folder=$3 target=$4 started=$SECONDS
+  shift 4
+  say "Building: $step ..."
+  if run_logged "configure-${folder##*/}" cmake --preset "$preset" -B "$folder" "$@" &&
+    run_logged "build-${folder##*/}" cmake --build "$folder" --target "$target" -j "$(jobs_here)" -- -k 0; then
+    BUILD_SECONDS=$((SECONDS - started))
+  else
+    add_row "$step" 0 1 0 $((SECONDS - started)) "the build failed"
+    return 1
+  fi
+}
+
+# run_tests STEP FOLDER OPTIONS...: CTest; the row's minutes include the build.
+run_tests() {
+  local step=$1 folder=$2 name=${2##*/} status=0 started=$SECONDS
+  shift 2
+  local junit=$LOGS/$name.xml log=$LOGS/test-$name.log
+  say "Testing: $step ..."
+  rm -f "$junit"
+  ctest --test-dir "$folder" -j "$(jobs_here)" --no-tests=error --output-on-failure --timeout 300 --quiet \
+    --output-junit "$junit" --output-log "$log" "$@" || status=$?
+  [ "$status" -eq 0 ] || failures "$log"
+  add_tests "$step" "$junit" "$status" $((BUILD_SECONDS + SECONDS - started))
+}
+
+# failures LOG: what failed, and why.
+failures() {
+  grep -E 'Failure$|\*\*\*(Failed|Exception|Timeout|Not Run)|ERROR: |runtime error:' "$1" | head -n 60 >&2 || true
+  note "... the whole log: $1"
+}
+
+if [ "$quick" = yes ]; then
+  if build "release" dev build/dev tests_and_program -DHOURGLASS_BENCHMARKS=OFF; then
+    run_tests "release" build/dev -LE slow
+  fi
+  add_skip "slow tests, sanitizers, build without oneDNN" "--quick"
+else
+  if build "release" dev build/dev all -DHOURGLASS_BENCHMARKS=ON; then
+    run_tests "release" build/dev
+  fi
+  if build "AddressSanitizer + UBSan" asan build/asan tests_and_program; then
+    run_tests "AddressSanitizer + UBSan" build/asan -LE slow
+  fi
+  if build "kernels without oneDNN" dev build/no-onednn kernel_tests -DHOURGLASS_ONEDNN=OFF -DHOURGLASS_BENCHMARKS=OFF; then
+    run_tests "kernels without oneDNN" build/no-onednn -L kernels
+  fi
+fi
+add_skip "CUDA compile" "no CUDA sources in this version"
+
+print_table "$SECONDS"
+[ "$FAILED" -eq 0 ]
