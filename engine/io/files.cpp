@@ -164,14 +164,16 @@ void AtomicFile::commit() {
   }
 }
 
-void write_file_atomic(const fs::path& path, const void* data, size_t bytes, unsigned mode) {
+void write_file_atomic(const fs::path& path, std::span<const uint8_t> bytes, unsigned mode) {
   AtomicFile file(path, mode);
-  file.write(data, bytes);
+  file.write(bytes.data(), bytes.size());
   file.commit();
 }
 
 void write_file_atomic(const fs::path& path, std::string_view text, unsigned mode) {
-  write_file_atomic(path, text.data(), text.size(), mode);
+  AtomicFile file(path, mode);
+  file.write(text.data(), text.size());
+  file.commit();
 }
 
 int remove_temporary_files(const fs::path& folder) {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,7 +50,7 @@ class AtomicFile {
 };
 
 /// AtomicFile in one call.
-void write_file_atomic(const std::filesystem::path& path, const void* data, size_t bytes, unsigned mode = 0644);
+void write_file_atomic(const std::filesystem::path& path, std::span<const uint8_t> bytes, unsigned mode = 0644);
 void write_file_atomic(const std::filesystem::path& path, std::string_view text, unsigned mode = 0644);
 
 /// Removes what a killed process left in `folder` (not below it): files named `*.tmp-<digits>`. Call it under the

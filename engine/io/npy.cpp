@@ -134,7 +134,9 @@ class HeaderParser {
         fail("an extent does not fit 63 bits");
       }
     }
-    if (next_ == begin) fail("shape: expected an extent at byte " + std::to_string(next_));
+    // As in Python, "03" is no number.
+    if (next_ == begin || (text_[begin] == '0' && next_ > begin + 1))
+      fail("shape: expected an extent at byte " + std::to_string(next_));
     return value;
   }
   std::vector<int64_t> tuple() {

@@ -182,7 +182,7 @@ void write_png(const std::filesystem::path& path, const Image& image) {
   append_chunk(file, "IHDR", header);
   append_chunk(file, "IDAT", deflate_bytes(filter_rows(image)));
   append_chunk(file, "IEND", {});
-  write_file_atomic(path, file.data(), file.size());
+  write_file_atomic(path, file);
 }
 
 }  // namespace hourglass

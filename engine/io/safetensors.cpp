@@ -13,8 +13,9 @@ namespace {
 
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;
 constexpr std::string_view kMetadata = "__metadata__";
-constexpr std::string_view kChecksum = "crc32c";         ///< of the length and the header
-constexpr std::string_view kTensorChecksum = "crc32c/";  ///< + name: of the tensor's bytes
+constexpr std::string_view kChecksum = "crc32c";              ///< of the length and the header
+constexpr std::string_view kChecksumEntry = "\"crc32c\":\"";  ///< what stands before its digits
+constexpr std::string_view kTensorChecksum = "crc32c/";       ///< + name: of the tensor's bytes
 constexpr std::string_view kNoDigits = "00000000";
 
 struct DtypeName {
@@ -158,12 +159,11 @@ class SafetensorsFile::Header {
     const auto stored = checksums_.find(std::string(kChecksum));
     if (stored == checksums_.end()) file_.fail("the header has no checksum");
     std::string blanked(reinterpret_cast<const char*>(file_.bytes_.data()), 8 + length_);
-    const std::string entry = "\"" + std::string(kChecksum) + "\":\"" + stored->second + "\"";
-    const size_t at = blanked.find(entry);
+    const size_t at = blanked.find(std::string(kChecksumEntry) + stored->second);
     if (stored->second.size() != kNoDigits.size() || at == std::string::npos) {
       file_.fail("the header's checksum is not as this format writes it");
     }
-    blanked.replace(at + entry.size() - 1 - kNoDigits.size(), kNoDigits.size(), kNoDigits);
+    blanked.replace(at + kChecksumEntry.size(), kNoDigits.size(), kNoDigits);
     const std::string computed = hex(crc32c(blanked.data(), blanked.size()));
     if (computed != stored->second) {
       file_.fail("the header is damaged: checksum " + computed + ", expected " + stored->second);
@@ -277,8 +277,7 @@ void write_safetensors(const std::filesystem::path& path, std::vector<Safetensor
   head += text;
   if (checksums) {
     // The header's own checksum is the first thing in it: {"__metadata__":{"crc32c":"........"
-    const std::string entry = "\"" + std::string(kChecksum) + "\":\"";
-    const size_t at = head.find(entry) + entry.size();
+    const size_t at = head.find(kChecksumEntry) + kChecksumEntry.size();
     head.replace(at, kNoDigits.size(), hex(crc32c(head.data(), head.size())));
   }
   AtomicFile file(path, mode);

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+
+#include "engine/io/checksum.h"
+#include "engine/io/files.h"
+#include "tests/file_checks.h"
+
+namespace hourglass {
+namespace {
+
+namespace fs = std::filesystem;
+using test::expect_error;
+using test::TemporaryFolder;
+
+/// Runs f in a child process; its exit code: 0 if f returned, the Error's otherwise.
+int exit_code_of_child(const std::function<void()>& f) {
+  const pid_t child = fork();
+  if (child == 0) {
+    int code = 0;
+    try {
+      f();
+    } catch (const Error& error) {
+      code = error.exit_code();
+    } catch (...) {
+      code = 99;
+    }
+    _exit(code);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST(Files, ReadsWhatWasWritten) {
+  const TemporaryFolder folder;
+  const Bytes bytes = {0, 1, 2, 255};
+  write_file_atomic(folder / "a", bytes);
+  EXPECT_EQ(read_file(folder / "a"), bytes);
+  write_file_atomic(folder / "a", "text\n");
+  EXPECT_EQ(read_text_file(folder / "a"), "text\n");
+  write_file_atomic(folder / "a", "");
+  EXPECT_TRUE(read_file(folder / "a").empty());
+  EXPECT_EQ(folder.entries(), 1u);
+}
+
+TEST(Files, RefusesWhatIsNoFile) {
+  const TemporaryFolder folder;
+  const std::string missing = (folder / "missing").string();
+  expect_error(Exit::kData, {missing, "cannot open", "No such file"}, [&] { read_file(missing); });
+  expect_error(Exit::kCheckpoint, {missing}, [&] { read_file(missing, Exit::kCheckpoint); });
+  expect_error(Exit::kData, {folder.path().string(), "folder"}, [&] { read_file(folder.path()); });
+  const fs::path pipe = folder / "pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  expect_error(Exit::kData, {pipe.string(), "not a regular file"}, [&] { read_file(pipe); });
+  write_file_atomic(folder / "five", "12345");
+  EXPECT_EQ(read_file(folder / "five", Exit::kData, 5).size(), 5u);
+  expect_error(Exit::kData, {"five", "at most 4", "has 5"}, [&] { read_file(folder / "five", Exit::kData, 4); });
+}
+
+TEST(Files, AtomicFileKeepsTheOldContentUntilCommit) {
+  const TemporaryFolder folder;
+  write_file_atomic(folder / "a", "old");
+  {
+    AtomicFile file(folder / "a");
+    file.write("new", 3);
+    EXPECT_EQ(read_text_file(folder / "a"), "old");
+    EXPECT_EQ(folder.entries(), 2u);
+  }
+  EXPECT_EQ(read_text_file(folder / "a"), "old");
+  EXPECT_EQ(folder.entries(), 1u) << "the temporary file of an abandoned write is left";
+  AtomicFile file(folder / "a");
+  file.write("new", 3);
+  file.commit();
+  EXPECT_EQ(read_text_file(folder / "a"), "new");
+  EXPECT_EQ(folder.entries(), 1u);
+  expect_error(Exit::kInternal, {"after its end"}, [&] { file.write("x", 1); });
+}
+
+TEST(Files, WritingNamesPathAndReason) {
+  const TemporaryFolder folder;
+  const fs::path nowhere = folder / "none" / "a";
+  expect_error(Exit::kIo, {nowhere.string(), "No such file"}, [&] { write_file_atomic(nowhere, "x"); });
+  fs::create_directory(folder / "taken");
+  expect_error(Exit::kIo, {"taken", "cannot replace", "directory"}, [&] { write_file_atomic(folder / "taken", "x"); });
+  EXPECT_EQ(folder.entries(), 1u);
+}
+
+TEST(Files, FailedWriteLeavesTheOldFileAndNoTemporary) {
+  const TemporaryFolder folder;
+  write_file_atomic(folder / "a", "old");
+  const int code = exit_code_of_child([&] {
+    signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{4096, 4096};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    write_file_atomic(folder / "a", std::string(1 << 20, 'x'));
+  });
+  EXPECT_EQ(code, 5);
+  EXPECT_EQ(read_text_file(folder / "a"), "old");
+  EXPECT_EQ(folder.entries(), 1u);
+}
+
+TEST(Files, ModeIsThatAskedFor) {
+  const TemporaryFolder folder;
+  write_file_atomic(folder / "a", "x", 0600);
+  EXPECT_EQ(fs::status(folder / "a").permissions(), fs::perms::owner_read | fs::perms::owner_write);
+}
+
+TEST(Files, TemporaryNameIsNeverWrittenThrough) {
+  const TemporaryFolder folder;
+  write_file_atomic(folder / "victim", "safe");
+  fs::create_symlink(folder / "victim", folder / ("a.tmp-" + std::to_string(getpid())));
+  write_file_atomic(folder / "a", "mine");
+  EXPECT_EQ(read_text_file(folder / "victim"), "safe");
+  EXPECT_EQ(read_text_file(folder / "a"), "mine");
+}
+
+TEST(Files, RemovesLeftoversOnly) {
+  const TemporaryFolder folder;
+  for (const char* name : {"a", "a.tmp-12", "b.safetensors.tmp-7", "tmp-12", "a.tmp-", "a.tmp-1x", "a.tmp-1.png"}) {
+    write_file_atomic(folder / name, "x");
+  }
+  EXPECT_EQ(remove_temporary_files(folder.path()), 2);
+  EXPECT_EQ(list_files(folder.path()), (std::vector<std::string>{"a", "a.tmp-", "a.tmp-1.png", "a.tmp-1x", "tmp-12"}));
+  expect_error(Exit::kIo, {"none"}, [&] { remove_temporary_files(folder / "none"); });
+}
+
+TEST(Files, AppendsLines) {
+  const TemporaryFolder folder;
+  {
+    AppendFile file(folder / "log");
+    file.append("one");
+    file.append("two");
+    file.sync();
+  }
+  AppendFile(folder / "log").append("three");
+  EXPECT_EQ(read_text_file(folder / "log"), "one\ntwo\nthree\n");
+  AppendFile full("/dev/full");
+  expect_error(Exit::kIo, {"/dev/full", "No space left"}, [&] { full.append("x"); });
+}
+
+TEST(Files, LockKeepsASecondHolderOut) {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "lock";
+  {
+    const FileLock lock(path);
+    expect_error(Exit::kIo, {path.string(), "locked", std::to_string(getpid())}, [&] { FileLock second(path); });
+    EXPECT_EQ(exit_code_of_child([&] { FileLock second(path); }), 5);
+  }
+  EXPECT_EQ(exit_code_of_child([&] { FileLock next(path); }), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const FileLock held(path);
+    write_file_atomic(folder / "ready", "x");
+    pause();
+    _exit(0);
+  }
+  while (!fs::exists(folder / "ready")) usleep(1000);
+  expect_error(Exit::kIo, {path.string(), std::to_string(child)}, [&] { FileLock second(path); });
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  const FileLock after_a_kill(path);
+}
+
+TEST(Files, ListsInByteOrder) {
+  const TemporaryFolder folder;
+  for (const char* name : {"b/2.png", "b/10.png", "B.png", "a.png", "b-.png", "\xc3\xa9.png"}) {
+    make_folders((folder / name).parent_path());
+    write_file_atomic(folder / name, "x");
+  }
+  fs::create_symlink(folder / "a.png", folder / "link.png");
+  fs::create_symlink(folder / "gone", folder / "broken.png");
+  fs::create_directory_symlink(folder.path(), folder / "loop");
+  EXPECT_EQ(list_files(folder.path()),
+            (std::vector<std::string>{"B.png", "a.png", "b-.png", "b/10.png", "b/2.png", "link.png", "\xc3\xa9.png"}));
+  expect_error(Exit::kData, {"none", "No such file"}, [&] { list_files(folder / "none"); });
+}
+
+TEST(Files, FreeSpaceOfAPathThatIsNotThereYet) {
+  const TemporaryFolder folder;
+  EXPECT_GT(free_space(folder.path()), 0);
+  EXPECT_GT(free_space(folder / "not" / "yet"), 0);
+}
+
+TEST(Checksum, KnownAnswers) {
+  EXPECT_EQ(crc32c("123456789", 9), 0xE3069283u);
+  EXPECT_EQ(crc32c("", 0), 0u);
+  const std::vector<uint8_t> zeros(32, 0);  // RFC 3720, B.4
+  EXPECT_EQ(crc32c(zeros.data(), zeros.size()), 0x8A9136AAu);
+  EXPECT_EQ(crc32c("6789", 4, crc32c("12345", 5)), 0xE3069283u);
+  const std::string text = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";  // FIPS 180-4 examples
+  const auto hash = [](const std::string& s) { return sha256({reinterpret_cast<const uint8_t*>(s.data()), s.size()}); };
+  EXPECT_EQ(hash(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(hash("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(hash(text), "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+  EXPECT_EQ(hash(std::string(1000000, 'a')), "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+}  // namespace
+}  // namespace hourglass
