@@ -1,0 +1,171 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The promises of scripts/*.sh about installing, counting and the table, with stand-ins for apt-get, dpkg-query, id and
+# nvidia-smi in front of PATH. Nothing is installed, built or trained.
+# shellcheck disable=SC2317  # the conditions are called through check
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+
+# stand_in NAME BODY: a command of that name in front of PATH.
+stand_in() {
+  mkdir -p "$work/bin"
+  printf '#!/bin/sh\n%s\n' "$2" >"$work/bin/$1"
+  chmod +x "$work/bin/$1"
+}
+
+# machine ROOT|USER PACKAGE...: a machine with everything but these packages; apt-get records what it is asked for,
+# and a package counts as installed once it has been.
+machine() {
+  local id=1000
+  [ "$1" = USER ] || id=0
+  shift
+  rm -rf "${work:?}/bin"
+  : >"$work/apt"
+  stand_in id "echo $id"
+  stand_in dpkg-query "for last; do :; done
+    case ' $* ' in *\" \$last \"*) grep -q -w -e \"\$last\" '$work/apt' || exit 1 ;; esac
+    echo installed"
+  stand_in apt-get "echo \"\$*\" >>'$work/apt'"
+}
+
+# ensure MAY_INSTALL: runs ensure_packages as a script of its own; output in $out, exit status in $status.
+ensure() {
+  out=$(PATH="$work/bin:$PATH" bash -euo pipefail -c '. scripts/lib/common.sh; ensure_packages "$0"; echo went on' \
+    "$1" 2>&1 </dev/null)
+  status=$?
+}
+
+check() {  # check WHAT CONDITION...
+  local what=$1
+  shift
+  "$@" && return
+  failures=$((failures + 1))
+  printf 'FAILED: %s\n  command: %s\n  exit %s, output:\n%s\n' "$what" "$*" "$status" "$out"
+}
+says() { [[ $out == *"$1"* ]]; }
+silent_about() { [[ $out != *"$1"* ]]; }
+exits() { [ "$status" -eq "$1" ]; }
+asked() { grep -q -- "$1" "$work/apt"; }
+not_asked() { [ ! -s "$work/apt" ]; }
+unset HOURGLASS_DATA
+
+machine USER
+ensure yes
+check "a complete machine goes on without root" exits 0
+check "and prints no install line" silent_about apt-get
+check "and asks apt-get for nothing, so works offline" not_asked
+
+machine ROOT
+ensure yes
+check "a complete machine goes on as root" exits 0
+check "and asks apt-get for nothing" not_asked
+
+machine ROOT libpng-dev
+ensure yes
+check "root installs what is missing" asked "install -y --no-install-recommends libpng-dev$"
+check "after printing the line" says "apt-get install -y --no-install-recommends libpng-dev"
+check "and goes on" says "went on"
+check "without asking sudo" silent_about sudo
+
+machine USER libpng-dev dataset-fashion-mnist
+ensure yes
+check "without root: exit 2" exits 2
+check "with the line to run" says "sudo apt-get install -y --no-install-recommends libpng-dev dataset-fashion-mnist"
+check "and nothing asked" not_asked
+
+machine ROOT libpng-dev
+ensure no
+check "--no-install with something required missing: exit 2" exits 2
+check "with the line to run" says "apt-get install -y --no-install-recommends libpng-dev"
+check "and nothing asked" not_asked
+
+machine USER dataset-fashion-mnist libdnnl-dev
+ensure no
+check "--no-install goes on without the data set and oneDNN" says "went on"
+check "and says so" says "Going on without libdnnl-dev dataset-fashion-mnist"
+check "and nothing asked" not_asked
+
+machine USER dataset-fashion-mnist
+mkdir -p "$work/data/fashion-mnist" && : >"$work/data/fashion-mnist/train-images-idx3-ubyte"
+HOURGLASS_DATA=$work/data ensure yes
+check "the data set in HOURGLASS_DATA counts as present" says "went on"
+
+machine ROOT dataset-fashion-mnist
+stand_in apt-get "echo \"\$*\" >>'$work/apt'; case \"\$*\" in *dataset*) exit 100 ;; esac"
+ensure yes
+check "a data set that cannot be installed is done without" says "went on"
+check "and named" says "Could not install dataset-fashion-mnist"
+
+machine ROOT libpng-dev
+stand_in apt-get 'exit 100'
+ensure yes
+check "a required package that cannot be installed: exit 2" exits 2
+check "and named" says "could not install libpng-dev"
+
+for script in quickstart test; do
+  out=$(scripts/$script.sh --no-such-option 2>&1) status=$?
+  check "$script: an unknown option exits 2" exits 2
+  check "$script: and is named" says "unknown option '--no-such-option'"
+  out=$(scripts/$script.sh --help 2>&1) status=$?
+  check "$script: --help exits 0" exits 0
+  machine USER zlib1g-dev
+  out=$(PATH="$work/bin:$PATH" scripts/$script.sh 2>&1 </dev/null) status=$?
+  check "$script: without root and with something missing, exit 2" exits 2
+  check "$script: with the line to run" says "sudo apt-get install -y --no-install-recommends zlib1g-dev"
+done
+
+machine USER
+stand_in nvidia-smi 'exit 0'
+stand_in nvcc 'exit 1'
+out=$(PATH="$work/bin:$PATH" bash -euo pipefail -c '. scripts/lib/common.sh; report_gpu' script 2>&1) status=$?
+check "a GPU without a usable nvcc: says what to install" says "CUDA 12.4 or newer from NVIDIA"
+check "and uses the CPU" says "Using the CPU"
+check "and goes on" exits 0
+stand_in nvcc 'echo "Cuda compilation tools, release 11.8, V11.8.89"'
+out=$(PATH="$work/bin:$PATH" bash -euo pipefail -c '. scripts/lib/common.sh; report_gpu' script 2>&1) status=$?
+check "an nvcc that is too old is named" says "nvcc 11.8 is too old"
+
+cat >"$work/junit.xml" <<'EOF'
+<?xml version="1.0" encoding="UTF-8"?>
+<testsuite name="Linux-c++"
+  tests="5"
+  failures="1"
+  disabled="1"
+  skipped="1"
+  hostname="" time="0">
+  <testcase name="a" classname="a" time="0.1" status="run"><system-out>fine</system-out></testcase>
+  <testcase name="b" classname="b" time="0.1" status="notrun">
+    <skipped message="SKIP_REGULAR_EXPRESSION_MATCHED"/>
+    <system-out>[ RUN      ] B
+tests/test_b.cpp:7: Skipped
+no &lt;torch&gt; here
+
+[  SKIPPED ] B (0 ms)
+</system-out>
+  </testcase>
+  <testcase name="c" classname="c" time="0.1" status="disabled"/>
+  <testcase name="d" classname="d" time="0.1" status="fail"><failure message=""/><system-out>no</system-out></testcase>
+  <testcase name="e" classname="e" time="0.1" status="run"><system-out/></testcase>
+</testsuite>
+EOF
+table() {
+  out=$(bash -euo pipefail -c '. scripts/lib/results.sh; '"$1"'; print_table 90' script 2>&1)
+  status=$?
+}
+table "add_tests suite '$work/junit.xml' 8 60; add_skip CUDA 'no sources'"
+check "the closing line counts every test once" says $'\n2 passed, 1 failed, 3 skipped'
+check "a skipped test's reason is GoogleTest's" says "1 x SKIPPED: no <torch> here  [suite]"
+check "a disabled test is skipped" says "1 x SKIPPED: disabled"
+check "a step with nothing to do has its reason" says "1 x SKIPPED: CUDA, no sources"
+check "minutes" says "1.5"
+table "add_tests suite '$work/none.xml' 8 60"
+check "CTest that left no results is a failure" says "0 passed, 1 failed, 0 skipped"
+sed 's/failures="1"/failures="0"/' "$work/junit.xml" >"$work/green.xml"
+table "add_tests suite '$work/green.xml' 8 60"
+check "so is CTest that fails without a failed test" says "2 passed, 1 failed, 2 skipped"
+
+[ "$failures" -eq 0 ] && echo "all checks passed"
+exit $((failures > 0))
