@@ -22,11 +22,9 @@ constexpr int kSamples = 60000, kPixels = 784;
 
 std::vector<uint8_t> random_images() {
   std::vector<uint8_t> images(static_cast<size_t>(kSamples) * kPixels);
-  Noise noise;
-  noise.seed = 1;
   for (size_t i = 0; i < images.size(); i += 4) {
     const auto words = philox(1, 2, static_cast<uint32_t>(i), 0, 0, 0);
-    for (size_t k = 0; k < 4; ++k) images[i + k] = static_cast<uint8_t>(words[k] >> 24);
+    for (size_t k = 0; k < 4; ++k) images[i + k] = static_cast<uint8_t>(words.w[k] >> 24);
   }
   return images;
 }

@@ -45,12 +45,14 @@ Leaf* Parameters::statistic(std::string name) {
 }
 
 void Parameters::allocate(uint32_t seed) {
-  std::stable_sort(parameters_.begin(), parameters_.end(),
-                   [](const auto& a, const auto& b) { return a.group < b.group; });
+  // Group by group; the parameters themselves stay where layers refer to them.
   slab_elements_ = 0;
-  for (Parameter& p : parameters_) {
-    p.offset = slab_elements_;
-    slab_elements_ += padded(p.shape.elements());
+  for (size_t bit = 0; bit < group_names_.size(); ++bit) {
+    for (Parameter& p : parameters_) {
+      if (p.group != Groups{1} << bit) continue;
+      p.offset = slab_elements_;
+      slab_elements_ += padded(p.shape.elements());
+    }
   }
   const size_t element = size_of(dtype_);
   values_ = Buffer(std::max<size_t>(static_cast<size_t>(slab_elements_) * element, 1), "parameters");

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+// The models as mathematics: gradients of whole models, identities between them, and cases whose answer is known.
+#include <cmath>
+#include <numeric>
+
+#include "models/autoencoder.h"
+#include "models/evaluation.h"
+#include "models/trainer.h"
+#include "models/vae.h"
+#include "tests/small_data.h"
+#include "tests/tape_model.h"
+
+namespace hourglass::test {
+namespace {
+
+ModelConfig small_config(ModelKind kind) {
+  ModelConfig c;
+  c.kind = kind;
+  c.height = 3;
+  c.width = 2;
+  c.hidden = {5, 4};
+  c.latent = 2;
+  c.activation = Activation::kTanh;
+  return c;
+}
+
+/// A model in the f64 lane with a fixed batch.
+struct ModelFixture : TapeFixture {
+  std::unique_ptr<Model> model;
+  explicit ModelFixture(const ModelConfig& config) {
+    model = make_model(parameters, config);
+    allocate();
+  }
+  Batch batch(int rows = 4) {
+    Batch b;
+    b.x = tape.constant({rows, model->config().pixels()}, Dtype::kF64);
+    for (int64_t i = 0; i < b.x.shape.elements(); ++i) {
+      b.x.as<double>()[i] = 0.5 + 0.5 * std::sin(1.3 * static_cast<double>(i));
+    }
+    b.noise.seed = 5;
+    return b;
+  }
+};
+
+void check_model(const ModelConfig& config, int samples) {
+  ModelFixture f(config);
+  constexpr double kBeta = 0.4;
+  const auto terms = [&] {
+    const LossTerms loss = f.model->train(f.tape, f.batch(), samples);
+    std::vector<Term> list{{loss.reconstruction, 1.0}};
+    if (loss.kl.node >= 0) list.emplace_back(loss.kl, kBeta);
+    return list;
+  };
+  // The objective by other means: per-sample ops on the same draws.
+  const auto value = [&] {
+    const Batch b = f.batch();
+    if (const auto* vae = dynamic_cast<const Vae*>(f.model.get())) {
+      Noise noise = b.noise;
+      noise.stream = stream_id("train/latent");
+      noise.draws = samples;
+      const Vae::Output out = vae->forward(f.tape, b.x, noise);
+      return mean(f.tape, f.model->likelihood().nll_per_sample(f.tape, out.y, b.x)).as<double>()[0] +
+             kBeta * mean(f.tape, out.latent.kl_per_sample).as<double>()[0];
+    }
+    const EvaluationTerms e = f.model->evaluate(f.tape, b);
+    return mean(f.tape, e.reconstruction).as<double>()[0];
+  };
+  check_gradients(f, terms, value);
+}
+
+TEST(models, gradients_of_whole_models) {
+  for (bool tied : {false, true}) {
+    for (LikelihoodKind likelihood : {LikelihoodKind::kBernoulli, LikelihoodKind::kGaussian}) {
+      SCOPED_TRACE(std::string(name_of(likelihood)) + (tied ? ", tied" : ""));
+      ModelConfig vae = small_config(ModelKind::kVae), ae = small_config(ModelKind::kAutoencoder);
+      for (ModelConfig* c : {&vae, &ae}) {
+        c->tied_weights = tied;
+        c->likelihood = likelihood;
+        c->learned_sigma = likelihood == LikelihoodKind::kGaussian;
+      }
+      check_model(vae, 1);
+      check_model(vae, 3);
+      check_model(ae, 1);
+      ae.code_activation = Activation::kSigmoid;
+      ae.hidden = {};
+      check_model(ae, 1);
+    }
+  }
+}
+
+TEST(models, parameter_names_and_counts_are_documented_ones) {
+  Parameters p;
+  ModelConfig c;  // 784-400-20
+  make_model(p, c);
+  p.allocate(0);
+  std::vector<std::string> names;
+  for (const Parameter& q : p.all()) names.push_back(q.name);
+  const std::vector<std::string> expected{"encoder.0.weight", "encoder.0.bias", "head.weight",      "head.bias",
+                                          "decoder.0.weight", "decoder.0.bias", "decoder.1.weight", "decoder.1.bias"};
+  EXPECT_EQ(names, expected);
+  EXPECT_EQ(p.count(), 652824);
+}
+
+TEST(models, tied_weights_leave_one_matrix_a_layer) {
+  ModelConfig c = small_config(ModelKind::kAutoencoder);
+  Parameters untied, tied;
+  make_model(untied, c);
+  c.tied_weights = true;
+  make_model(tied, c);
+  const int weights = 6 * 5 + 5 * 4 + 4 * 2;
+  EXPECT_EQ(untied.count() - tied.count(), weights);
+}
+
+TEST(models, configuration_round_trips_and_refuses_nonsense) {
+  ModelConfig c = small_config(ModelKind::kVae);
+  c.likelihood = LikelihoodKind::kGaussian;
+  c.sigma = 0.1;
+  const std::string text = to_json(c).dump();
+  EXPECT_EQ(to_json(model_config_from_json(Json::parse(text, "config", Exit::kCheckpoint))).dump(), text);
+  Json bad = to_json(c);
+  bad.set("latent", 0);
+  expect_error([&] { model_config_from_json(Json::parse(bad.dump(), "config", Exit::kCheckpoint)); }, Exit::kCheckpoint,
+               {"--latent", "at least 1", "0"});
+  bad = to_json(c);
+  bad.set("model", "gan");
+  expect_error([&] { model_config_from_json(Json::parse(bad.dump(), "config", Exit::kCheckpoint)); }, Exit::kCheckpoint,
+               {"model", "gan"});
+  c.latent = -3;
+  expect_error([&] { c.check(); }, Exit::kUsage, {"--latent", "at least 1", "-3"});
+}
+
+/// Without noise and KL a VAE is an autoencoder of the means: the same step, whatever the weights of its logvar half.
+TEST(models, a_vae_without_noise_and_kl_is_an_autoencoder) {
+  ModelConfig config = small_config(ModelKind::kVae);
+  ModelFixture vae(config);
+  config.kind = ModelKind::kAutoencoder;
+  ModelFixture ae(config);
+  const int d = config.latent, h = config.hidden.back();
+  // sigma = exp(logvar / 2) = 0 to the last bit.
+  for (const Parameter& p : vae.parameters.all()) {
+    if (p.name == "head.weight") std::fill_n(vae.values(p) + d * h, d * h, 0.0);
+    if (p.name == "head.bias") std::fill_n(vae.values(p) + d, d, -2000.0);
+  }
+  const auto find = [](Parameters& parameters, const std::string& name) -> Parameter& {
+    for (Parameter& p : parameters.all()) {
+      if (p.name == name) return p;
+    }
+    throw std::runtime_error("no parameter " + name);
+  };
+  for (Parameter& p : ae.parameters.all()) {
+    std::string twin = p.name;
+    if (p.name.rfind("encoder.2.", 0) == 0) twin = "head." + p.name.substr(10);
+    std::copy_n(vae.values(find(vae.parameters, twin)), p.shape.elements(), ae.values(p));
+  }
+  for (int step = 0; step < 5; ++step) {
+    vae.restart();
+    ae.restart();
+    const LossTerms v = vae.model->train(vae.tape, vae.batch(), 1);
+    const LossTerms a = ae.model->train(ae.tape, ae.batch(), 1);
+    vae.tape.backward({{v.reconstruction, 1.0}, {v.kl, 0.0}});
+    ae.tape.backward({{a.reconstruction, 1.0}});
+    for (Parameter& p : ae.parameters.all()) {
+      std::string twin = p.name;
+      if (p.name.rfind("encoder.2.", 0) == 0) twin = "head." + p.name.substr(10);
+      Parameter& q = find(vae.parameters, twin);
+      for (int64_t i = 0; i < p.shape.elements(); ++i) {
+        ASSERT_EQ(ae.gradient(p)[i], vae.gradient(q)[i]) << p.name << " element " << i << " at step " << step;
+        ae.values(p)[i] -= 0.1 * ae.gradient(p)[i];
+        vae.values(q)[i] -= 0.1 * vae.gradient(q)[i];
+      }
+    }
+  }
+}
+
+TEST(models, log_variance_of_ten_thousand_stays_finite) {
+  for (double extreme : {1e4, -1e4}) {
+    ModelFixture f(small_config(ModelKind::kVae));
+    for (const Parameter& p : f.parameters.all()) {
+      if (p.name == "head.bias") std::fill_n(f.values(p), p.shape.elements(), extreme);
+    }
+    f.restart();
+    const LossTerms loss = f.model->train(f.tape, f.batch(), 2);
+    f.tape.backward({{loss.reconstruction, 1.0}, {loss.kl, 1.0}});
+    f.parameters.complete_gradients(f.runtime.ctx(), kAllGroups);
+    for (const Parameter& p : f.parameters.all()) {
+      for (int64_t i = 0; i < p.shape.elements(); ++i) ASSERT_TRUE(std::isfinite(f.gradient(p)[i])) << p.name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace hourglass::test
