@@ -45,7 +45,7 @@ Polygon heart_polygon() {
     for (int i = 0; i < 4; ++i) math::sincospi(turn * static_cast<float>(i + 1), &sine[i], &cosine[i]);
     const float x = 16 * sine[0] * sine[0] * sine[0];
     const float y = 13 * cosine[0] - 5 * cosine[1] - 2 * cosine[2] - cosine[3];
-    polygon.push_back({x / 17, (y + 2.5f) / 17});
+    polygon.push_back({x / 18, (y + 2.5f) / 18});
   }
   return polygon;
 }
