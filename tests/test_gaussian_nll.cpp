@@ -178,6 +178,25 @@ TEST(GaussianNll, IntegratesToOneBeyondTheBound) {
   EXPECT_NEAR(integral, 1, 1e-3);
 }
 
+TEST(GaussianNll, FloatFormsMeetTheDoubleReferenceBeyondTheBound) {
+  const std::vector<float> y = {0, 1e-5f}, x = {3e-5f, 0}, log_sigma = {-14, -10.5f};
+  const auto y64 = converted<double>(y), x64 = converted<double>(x), log_sigma64 = converted<double>(log_sigma);
+  double value = 0, dy[2], dls[2];
+  const GaussianNllShape s{1, 2, 1, 2};
+  cpu::gaussian_nll_loss<double>({}, s, y64.data(), x64.data(), log_sigma64.data(), {}, {&value}, {dy}, {dls});
+  for (const bool timed : {false, true}) {
+    float value32 = 0, dy32[2], dls32[2];
+    if (timed) {
+      cpu::gaussian_nll_loss({}, s, y.data(), x.data(), log_sigma.data(), {}, {&value32}, {dy32}, {dls32});
+    } else {
+      cpu::gaussian_nll_loss<float>({}, s, y.data(), x.data(), log_sigma.data(), {}, {&value32}, {dy32}, {dls32});
+    }
+    EXPECT_NEAR(value32, value, 1e-6 * std::abs(value));
+    expect_close(dy32, dy, fp32_tolerance(1), "dy");
+    expect_close(dls32, dls, fp32_tolerance(1), "dlog_sigma");
+  }
+}
+
 TEST(GaussianNll, StaysFiniteAtExtremeInputs) {
   for (const float log_sigma : {-1e4f, -20.0f, 20.0f, 1e4f}) {
     for (const float y : {-1e4f, 1e4f}) {
