@@ -35,8 +35,8 @@ HOURGLASS_HD HOURGLASS_INLINE float with_sign_of(float x, float sign) {
   return from_bits(bits(x) | (bits(sign) & 0x80000000u));
 }
 
-/// exp(x) for -104 <= x <= 89 or NaN: x = n log 2 + r, |r| <= log(2) / 2, then 2^n (1 + r + r^2 q(r)).
-HOURGLASS_HD HOURGLASS_INLINE float exp_clamped(float x) {
+/// exp(x) = 2^n y for |x| <= 104 or NaN: x = n log 2 + r, |r| <= log(2) / 2, y = 1 + r + r^2 q(r).
+HOURGLASS_HD HOURGLASS_INLINE float exp_reduced(float x, int32_t* exponent) {
   const float shifted = x * 1.44269504f + kRound;
   const float n = shifted - kRound;
   const float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;  // log 2 in two parts; the first product is exact
@@ -45,13 +45,25 @@ HOURGLASS_HD HOURGLASS_INLINE float exp_clamped(float x) {
   q = q * r + 0.0416664109f;
   q = q * r + 0.166665196f;
   q = q * r + 0.5f;
+  *exponent = static_cast<int32_t>(bits(shifted) - bits(kRound));
   const float sum = 1.0f + r;
-  const float y = sum + (q * (r * r) + (r - (sum - 1.0f)));  // with what the first sum rounded away
-  // 2^n in two factors: it alone need not be a normal float. The first product is exact.
-  const int32_t exponent = static_cast<int32_t>(bits(shifted) - bits(kRound));
+  return sum + (q * (r * r) + (r - (sum - 1.0f)));  // with what the first sum rounded away
+}
+
+/// exp(x) for -104 <= x <= 89 or NaN. 2^n in two factors: it alone need not be a normal float.
+HOURGLASS_HD HOURGLASS_INLINE float exp_clamped(float x) {
+  int32_t exponent;
+  const float y = exp_reduced(x, &exponent);
   const int32_t half = exponent >> 1;
   return y * from_bits(static_cast<uint32_t>(half + 127) << 23) *
          from_bits(static_cast<uint32_t>(exponent - half + 127) << 23);
+}
+
+/// exp(x) for -87 <= x <= 88 or NaN.
+HOURGLASS_HD HOURGLASS_INLINE float exp_normal_range(float x) {
+  int32_t exponent;
+  const float y = exp_reduced(x, &exponent);
+  return y * from_bits(static_cast<uint32_t>(exponent + 127) << 23);
 }
 
 /// n log 2 + log(1 + f) for sqrt(1/2) <= 1 + f <= sqrt(2): log(1 + f) = f - f^2 / 2 + f^3 q(f).
