@@ -200,7 +200,7 @@ OPTIMIZERS = {
 
 def optimizer_run(dtype, start, grads, kind, options, extra):
     cut = SPLIT if "second" in extra else SIZE
-    parameters = [torch.nn.Parameter(part.to(dtype)) for part in start.split([cut, SIZE - cut])]
+    parameters = [torch.nn.Parameter(part.to(dtype).clone()) for part in start.split([cut, SIZE - cut])]
     groups = [{"params": [parameters[0]]}, {"params": [parameters[1]], **extra.get("second", {})}]
     optimizer, trace = kind(groups, **options), []
     for step in range(STEPS):
