@@ -41,12 +41,12 @@ report_gpu
 readonly LOGS=$PWD/build/test-logs
 mkdir -p "$LOGS"
 
-# run_logged NAME COMMAND...: output to the log; the log's end on failure.
+# run_logged NAME COMMAND...: output to the log; the lines that matter on failure.
 run_logged() {
   local log=$LOGS/$1.log
   shift
   "$@" >"$log" 2>&1 || {
-    tail -n 60 "$log" >&2
+    { grep -E 'error|Error|undefined reference|^FAILED' "$log" || tail -n 40 "$log"; } | cut -c 1-240 | head -n 40 >&2
     note "... the whole log: $log"
     return 1
   }
@@ -81,7 +81,8 @@ run_tests() {
 
 # failures LOG: what failed, and why.
 failures() {
-  grep -E 'Failure$|\*\*\*(Failed|Exception|Timeout|Not Run)|ERROR: |runtime error:' "$1" | head -n 60 >&2 || true
+  grep -E 'Failure$|\*\*\*(Failed|Exception|Timeout|Not Run)|ERROR: |runtime error:' "$1" |
+    grep -v '(Disabled)' | head -n 60 >&2 || true
   note "... the whole log: $1"
 }
 

@@ -128,6 +128,40 @@ stand_in nvcc 'echo "Cuda compilation tools, release 11.8, V11.8.89"'
 out=$(PATH="$work/bin:$PATH" bash -euo pipefail -c '. scripts/lib/common.sh; report_gpu' script 2>&1) status=$?
 check "an nvcc that is too old is named" says "nvcc 11.8 is too old"
 
+# A copy of the scripts with a stand-in for the program, which knows Fashion-MNIST only when HAVE_DATA is set.
+clone=$work/clone
+mkdir -p "$clone/build/cpu/apps" && cp -r scripts "$clone"
+cat >"$clone/build/cpu/apps/hourglass" <<'EOF'
+#!/bin/sh
+echo "$*" >>calls
+case "$*" in
+  *fashion-mnist*) [ -n "${HAVE_DATA:-}" ] || { echo "the four files and their checksums" >&2; exit 3; } ;;
+esac
+[ -z "${FAIL:-}" ] || exit "$FAIL"
+mkdir -p runs/quickstart/figures
+for name in samples reconstructions curves; do echo png >runs/quickstart/figures/$name.png; done
+EOF
+chmod +x "$clone/build/cpu/apps/hourglass"
+quickstart() {
+  rm -rf "$clone/runs" "$clone/calls"
+  machine USER
+  stand_in cmake 'echo cmake version 3.25.1'
+  out=$(PATH="$work/bin:$PATH" "$clone/scripts/quickstart.sh" 2>&1 </dev/null)
+  status=$?
+}
+trained_on() { [ "$(grep -c . "$clone/calls")" -eq "$2" ] && tail -n 1 "$clone/calls" | grep -q -- "--data $1 "; }
+HAVE_DATA=1 quickstart
+check "quickstart trains once on Fashion-MNIST" trained_on fashion-mnist 1
+check "and names the pictures" says "$clone/runs/quickstart/figures/samples.png"
+check "and exits 0" exits 0
+quickstart
+check "without Fashion-MNIST it trains on shapes" trained_on shapes 2
+check "passes on what the program says about the files" says "the four files and their checksums"
+check "and still makes pictures" says "$clone/runs/quickstart/figures/reconstructions.png"
+check "and exits 0" exits 0
+HAVE_DATA=1 FAIL=5 quickstart
+check "another failure of the program is the quickstart's" exits 5
+
 cat >"$work/junit.xml" <<'EOF'
 <?xml version="1.0" encoding="UTF-8"?>
 <testsuite name="Linux-c++"

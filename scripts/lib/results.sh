@@ -28,7 +28,8 @@ skip_reasons() {
     function finish() { if (skipped) print reason == "" ? message : reason; skipped = 0 }
     /<testcase / { finish(); reason = ""; message = "no reason given"; take = 0 }
     /status="disabled"/ { skipped = 1; message = "disabled" }
-    /<skipped/ { skipped = 1; if (match($0, /message="[^"]*"/)) message = substr($0, RSTART + 9, RLENGTH - 10) }
+    /<skipped/ { skipped = 1; if (match($0, /message="[^"]*"/)) message = substr($0, RSTART + 9, RLENGTH - 10)
+      if (message ~ /REGULAR_EXPRESSION/) message = "no reason given" }
     take && NF && reason == "" { reason = $0 }
     take && !NF { take = 0 }
     /: Skipped$/ { take = 1 }
