@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/columns.h"
+
+#include <algorithm>
+#include <string>
+
+#include "kernels/base/error.h"
+
+namespace hourglass::cpu {
+namespace {
+
+void check_block(const char* matrix, int64_t columns, int64_t first, int64_t count) {
+  if (first >= 0 && count >= 0 && first + count <= columns) return;
+  throw Error(Exit::kUsage, "copy_columns: columns [" + std::to_string(first) + ", " + std::to_string(first + count) +
+                                ") leave the " + matrix + ", which has " + std::to_string(columns));
+}
+
+void check(const ColumnsShape& s) {
+  if (s.rows < 0) throw Error(Exit::kUsage, "copy_columns: expected rows >= 0, got " + std::to_string(s.rows));
+  check_block("source", s.src_cols, s.src_first, s.count);
+  check_block("destination", s.dst_cols, s.dst_first, s.count);
+}
+
+}  // namespace
+
+template <class T>
+void copy_columns(const Context&, ColumnsShape s, const T* x, T* y) {
+  check(s);
+  for (int64_t r = 0; r < s.rows; ++r) {
+    std::copy_n(x + r * s.src_cols + s.src_first, s.count, y + r * s.dst_cols + s.dst_first);
+  }
+}
+
+template <class T>
+void copy_columns(const Context& ctx, ColumnsShape s, const T* x, Grad<T> y) {
+  check(s);
+  if (!y) return;
+  if (y.mode == Write::kSet) {
+    for (int64_t r = 0; r < s.rows; ++r) {
+      T* row = y.data + r * s.dst_cols;
+      std::fill(row, row + s.dst_first, T(0));
+      std::fill(row + s.dst_first + s.count, row + s.dst_cols, T(0));
+    }
+    return copy_columns(ctx, s, x, y.data);
+  }
+  for (int64_t r = 0; r < s.rows; ++r) {
+    const T* from = x + r * s.src_cols + s.src_first;
+    T* to = y.data + r * s.dst_cols + s.dst_first;
+    for (int j = 0; j < s.count; ++j) to[j] += from[j];
+  }
+}
+
+template void copy_columns(const Context&, ColumnsShape, const float*, float*);
+template void copy_columns(const Context&, ColumnsShape, const double*, double*);
+template void copy_columns(const Context&, ColumnsShape, const float*, Grad<float>);
+template void copy_columns(const Context&, ColumnsShape, const double*, Grad<double>);
+
+}  // namespace hourglass::cpu
