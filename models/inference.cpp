@@ -1,62 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/inference.h"
 
-#include <algorithm>
-#include <cstring>
-#include <functional>
+#include <charconv>
 
 #include "engine/checkpoint.h"
-#include "engine/step_graph.h"
 #include "kernels/base/error.h"
+#include "models/row_function.h"
 
 namespace hourglass {
-namespace {
-
-constexpr int kBatch = 256;
-
-/// A function of one batch, from host rows to host rows.
-class RowFunction {
- public:
-  RowFunction(Runtime& runtime, int in, int out, const std::function<Var(Tape&, const Var&)>& function)
-      : in_(in),
-        out_(out),
-        input_(sizeof(float) * kBatch * static_cast<size_t>(in), "input of a batch"),
-        tape_(runtime.ctx(), runtime.arena()),
-        graph_(runtime, [this, function] {
-          tape_.rewind(Mode::kEvaluate);
-          Var x;
-          x.data = input_.data();
-          x.shape = {kBatch, in_};
-          result_ = function(tape_, x);
-        }) {}
-  RowFunction(const RowFunction&) = delete;
-
-  Matrix operator()(const char* name, const Matrix& x) {
-    if (x.cols != in_ || static_cast<int64_t>(x.values.size()) != x.rows * x.cols) {
-      throw Error(Exit::kUsage, std::string(name) + ": expects rows of " + std::to_string(in_) + " values, given " +
-                                    std::to_string(x.rows) + " rows of " + std::to_string(x.cols));
-    }
-    Matrix y(x.rows, out_);
-    for (int64_t first = 0; first < x.rows; first += kBatch) {
-      const int64_t rows = std::min<int64_t>(kBatch, x.rows - first);
-      // Rows are independent, so what the rest of the batch holds does not matter.
-      std::memcpy(input_.data(), x.row(first), sizeof(float) * static_cast<size_t>(rows * in_));
-      graph_.run();
-      std::memcpy(y.row(first), result_.data, sizeof(float) * static_cast<size_t>(rows * out_));
-    }
-    return y;
-  }
-
- private:
-  int in_, out_;
-  Buffer input_;
-  Tape tape_;
-  Var result_;
-  StepGraph graph_;
-};
-
-}  // namespace
-
 struct Inference::State {
   State(FoundCheckpoint found, const RuntimeOptions& options)
       : runtime(options),
@@ -115,7 +66,11 @@ const std::vector<std::string>& Inference::notices() const { return state_->noti
 
 int64_t Inference::step() const {
   const auto found = state_->metadata.find("step");
-  return found == state_->metadata.end() ? 0 : std::stoll(found->second);
+  int64_t step = 0;
+  if (found != state_->metadata.end()) {
+    std::from_chars(found->second.data(), found->second.data() + found->second.size(), step);
+  }
+  return step;
 }
 
 }  // namespace hourglass

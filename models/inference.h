@@ -9,21 +9,10 @@
 
 #include "engine/io/safetensors.h"
 #include "engine/runtime.h"
+#include "models/matrix.h"
 #include "models/model.h"
 
 namespace hourglass {
-
-/// Rows of numbers on the host, row-major.
-struct Matrix {
-  int64_t rows = 0;
-  int cols = 0;
-  std::vector<float> values;  ///< rows * cols
-
-  Matrix() = default;
-  Matrix(int64_t r, int c) : rows(r), cols(c), values(static_cast<size_t>(r) * static_cast<size_t>(c)) {}
-  float* row(int64_t i) { return values.data() + i * cols; }
-  const float* row(int64_t i) const { return values.data() + i * cols; }
-};
 
 /// A trained model with the device it runs on. Movable. Work is done in batches of a fixed size, so memory does not
 /// depend on the number of rows.

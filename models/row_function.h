@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// A phase of a model as a function from host rows to host rows.
+#pragma once
+
+#include <functional>
+
+#include "engine/step_graph.h"
+#include "engine/tape.h"
+#include "models/matrix.h"
+
+namespace hourglass {
+
+/// Works in batches of a fixed size, so that memory and results do not depend on the number of rows. Rows must be
+/// independent of each other in `function`: (kBatch, in) to (kBatch, out), f32.
+class RowFunction {
+ public:
+  static constexpr int kBatch = 256;
+
+  RowFunction(Runtime& runtime, int in, int out, const std::function<Var(Tape&, const Var&)>& function);
+  RowFunction(const RowFunction&) = delete;
+  RowFunction& operator=(const RowFunction&) = delete;
+
+  /// Throws Error(kUsage), naming `name`, for rows of another width.
+  Matrix operator()(const char* name, const Matrix& x);
+  size_t bytes() const { return graph_.bytes(); }
+
+ private:
+  int in_, out_;
+  Buffer input_;
+  Tape tape_;
+  Var result_;
+  StepGraph graph_;
+};
+
+}  // namespace hourglass
