@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/buffer.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <cstdio>
@@ -33,10 +34,14 @@ int64_t Buffer::allocations() { return allocation_count; }
 size_t available_memory() {
   std::ifstream meminfo("/proc/meminfo");
   std::string key, unit;
+  size_t available = SIZE_MAX;
   for (size_t kib; meminfo >> key >> kib; std::getline(meminfo, unit)) {
-    if (key == "MemAvailable:") return kib * 1024;
+    if (key == "MemAvailable:") available = kib * 1024;
   }
-  return SIZE_MAX;
+  // A container may be allowed less than the machine has; "max" does not read as a number.
+  std::ifstream group("/sys/fs/cgroup/memory.max");
+  size_t limit = 0;
+  return group >> limit ? std::min(available, limit) : available;
 }
 
 std::string format_bytes(size_t bytes) {

@@ -31,7 +31,7 @@ struct Dataset {
   std::vector<std::string> notices;  ///< sentences the program should print
 
   int dim() const { return height * width * channels; }
-  int64_t size() const { return static_cast<int64_t>(u8.empty() ? f32.size() : u8.size()) / dim(); }
+  int64_t size() const { return dim() ? static_cast<int64_t>(u8.empty() ? f32.size() : u8.size()) / dim() : 0; }
   Dtype dtype() const { return u8.empty() ? Dtype::kF32 : Dtype::kU8; }
   const void* data() const { return u8.empty() ? static_cast<const void*>(f32.data()) : u8.data(); }
 

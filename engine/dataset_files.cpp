@@ -107,9 +107,13 @@ int64_t append_samples(Dataset& data, HostArray array, bool unit_range, const st
       data.u8.insert(data.u8.end(), array.data.begin(), array.data.end());
     return shape.count;
   }
-  const std::vector<float> values = to_float(array);
+  std::vector<float> values = to_float(array);
   check_values(data, values, unit_range, what);
-  data.f32.insert(data.f32.end(), values.begin(), values.end());
+  if (first) {
+    data.f32 = std::move(values);
+  } else {
+    data.f32.insert(data.f32.end(), values.begin(), values.end());
+  }
   return shape.count;
 }
 
@@ -190,7 +194,7 @@ std::optional<fs::path> label_file(const fs::path& images) {
 
 // Appends images [and labels] of one part. Whether there are labels must not change between parts.
 void append_idx(Dataset& data, const fs::path& images, const DataOptions& options, std::string& list) {
-  const int64_t before = data.dim() ? data.size() : 0;
+  const int64_t before = data.size();
   const auto read = [](const fs::path& path, int64_t limit) { return read_idx(path, limit); };
   const int64_t used = before * data.dim();
   const int64_t count = append_samples(data, read_array(read, images, options.memory_limit - used, list),
