@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+#include <optional>
+
+#include "apps/commands.h"
+#include "apps/run_folder.h"
+#include "apps/signals.h"
+#include "apps/terminal.h"
+#include "apps/train_config.h"
+#include "apps/training_run.h"
+#include "engine/checkpoint.h"
+#include "engine/version.h"
+#include "kernels/gemm.h"
+
+namespace hourglass {
+namespace {
+
+void say(const TrainOptions& options, const std::string& text) {
+  if (!options.quiet) std::fprintf(stderr, "%s", text.c_str());
+}
+
+Json record_of(const TrainOptions& options, const Dataset& dataset, const TrainingRun& run) {
+  const BuildInfo& build = build_info();
+  return Json::object({{"version", build.version},
+                       {"commit", build.commit},
+                       {"compiler", build.compiler},
+                       {"flags", build.flags},
+                       {"device", run.runtime().description()},
+                       {"gemm", cpu::gemm_library()},
+                       {"data", data_record(options, dataset)},
+                       {"command_line", options.command_line}});
+}
+
+/// Goes on from the newest sound checkpoint; false where there is none.
+bool resume(const TrainOptions& options, RunFolder& folder, TrainingRun& run) {
+  if (!folder.has_checkpoint()) {
+    notice("--resume: " + folder.path().string() + " has no checkpoint yet: starting afresh");
+    folder.rewind_to(0);
+    return false;
+  }
+  const FoundCheckpoint found = find_checkpoint(folder.path());
+  for (const std::string& line : found.notices) notice(line);
+  run.restore(found.file);
+  folder.rewind_to(run.step());
+  say(options, "resumed from step " + count_text(run.step()) + "\n");
+  return true;
+}
+
+}  // namespace
+
+int run_train(const TrainOptions& options) {
+  const Dataset dataset = load_data(options);
+  TrainingRun run(options, dataset);
+  say(options, run.header());
+  if (options.dry_run) return 0;
+
+  // Only now, when everything that can be wrong was looked at, is a folder touched.
+  const IfExists if_exists = options.resume      ? IfExists::kResume
+                             : options.overwrite ? IfExists::kOverwrite
+                                                 : IfExists::kRefuse;
+  RunFolder folder(options.out, if_exists);
+  if (options.resume) {
+    resume(options, folder, run);
+    if (run.finished()) {
+      say(options, "this run is finished: " + count_text(run.step()) + " steps; --epochs or --steps goes on\n");
+      return 0;
+    }
+  }
+  folder.remove_summary();
+  folder.write_config(config_text(options));
+  folder.write_record(record_of(options, dataset, run));
+  catch_signals();
+  const Stop stop = run.run(folder);
+  if (stop == Stop::kSignal) {
+    notice("stopped by a signal at step " + count_text(run.step()) + " after saving; --resume goes on");
+    return static_cast<int>(exit_of_signal());
+  }
+  say(options, run.closing(folder));
+  return 0;
+}
+
+}  // namespace hourglass

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "apps/option_table.h"
+
+#include <algorithm>
+
+namespace hourglass {
+namespace {
+
+Accepts at_least(double low) { return {.low = low}; }
+Accepts above(double low) { return {.low = low, .above_low = true}; }
+Accepts between(double low, double high) { return {.low = low, .high = high}; }
+Accepts below(double high) { return {.low = 0, .high = high, .below_high = true}; }
+Accepts one_of(std::vector<std::string> words) { return {.words = std::move(words)}; }
+
+OptionRow positional(OptionRow row) {
+  row.positional = true;
+  return row;
+}
+
+OptionRow unset(const char* meaning, OptionRow row) {
+  row.unset = meaning;
+  return row;
+}
+
+OptionRow alias(const char* name, OptionRow row) {
+  row.aliases.push_back(name);
+  return row;
+}
+
+OptionRow role(Role role, OptionRow row) {
+  row.role = role;
+  return row;
+}
+
+OptionRow may_differ(OptionRow row) { return role(Role::kMayDiffer, std::move(row)); }
+
+void add(OptionTable& table, const char* group, OptionTable rows) {
+  for (OptionRow& row : rows) {
+    row.group = group;
+    table.push_back(std::move(row));
+  }
+}
+
+constexpr double kMostThreads = 1024, kLargestBatch = 1 << 24, kWidestLayer = 1 << 20, kLargestSeed = 4294967295.0;
+
+// The same option of several commands.
+OptionRow data_dir(std::string& field) {
+  return unset("none", {"data-dir", &field, "FOLDER",
+                        "where named data are looked for first, before $HOURGLASS_DATA and the system's folder"});
+}
+
+OptionRow device(std::string& field) { return {"device", &field, "NAME", "auto, cpu, cuda or cuda:N"}; }
+
+OptionRow threads(int& field) {
+  return unset("one per core",
+               {"threads", &field, "N", "CPU threads; the results are the same bits", between(0, kMostThreads)});
+}
+
+OptionRow seed(int64_t& field, const char* help) { return {"seed", &field, "N", help, between(0, kLargestSeed)}; }
+
+OptionRow json(bool& field) {
+  return {"json", &field, "", "print one JSON object on standard output and nothing else there"};
+}
+
+void add_data_rows(TrainOptions& o, OptionTable& table) {
+  add(table, "Data",
+      {
+          {"data", &o.data, "NAME|PATH",
+           "fashion-mnist, mnist or shapes (drawn; needs no files); or an IDX or IDX.gz file or folder, an .npy file, "
+           "a folder of PNGs"},
+          may_differ(data_dir(o.data_dir)),
+          {"test-fraction", &o.test_fraction, "X", "share of own data held out for testing, if it has no split",
+           below(1)},
+          {"val-fraction", &o.val_fraction, "X", "share of the training data held out to choose the best epoch on",
+           below(1)},
+          unset("as stored", {"image-size", &o.image_size, "N", "resize images to N x N pixels", between(0, 8192)}),
+          {"skip-bad", &o.skip_bad, "", "go on without the images that cannot be read"},
+      });
+}
+
+void add_model_rows(TrainOptions& o, OptionTable& table) {
+  const std::vector<std::string> functions = {"relu", "leaky-relu", "tanh", "sigmoid", "softplus", "gelu"};
+  std::vector<std::string> code_functions = functions;
+  code_functions.insert(code_functions.begin(), "none");
+  add(table, "Model",
+      {
+          {"hidden", &o.hidden, "N,N,...|none", "widths of the encoder's layers, mirrored by the decoder",
+           between(1, kWidestLayer)},
+          alias("latent-dim", {"latent", &o.latent, "N", "size of the latent code", between(1, kWidestLayer)}),
+          {"activation", &o.activation, "NAME", "of the hidden layers", one_of(functions)},
+          {"code-activation", &o.code_activation, "NAME", "of the latent code; ae only", one_of(code_functions)},
+          {"tied-weights", &o.tied_weights, "", "the decoder uses the encoder's weights, transposed"},
+      });
+}
+
+void add_objective_rows(TrainOptions& o, OptionTable& table) {
+  add(table, "Objective: reconstruction + beta * KL, in nats an image, mean over the batch",
+      {
+          {"likelihood", &o.likelihood, "NAME", "of a pixel given the code", one_of({"bernoulli", "gaussian"})},
+          {"sigma", &o.sigma, "X|learned", "standard deviation of the gaussian likelihood", above(0)},
+          {"binarize", &o.binarize, "HOW", "draw pixels of 0 and 1 from the grays: once, or anew in each step",
+           one_of({"none", "static", "dynamic"})},
+          {"beta", &o.beta, "X", "weight of the KL divergence; vae only", between(0, 1e6)},
+          {"beta-warmup", &o.beta_warmup, "STEPS", "beta rises linearly from 0 over these steps; vae only",
+           at_least(0)},
+          {"mc-samples", &o.mc_samples, "N", "draws of the code an image, decoded together; vae only",
+           between(1, 4096)},
+      });
+}
+
+void add_training_rows(TrainOptions& o, OptionTable& table) {
+  add(table, "Training",
+      {
+          may_differ({"epochs", &o.epochs, "N", "passes over the training data", at_least(1)}),
+          may_differ(unset("epochs count", alias("max-steps", {"steps", &o.steps, "N",
+                                                               "training steps, instead of --epochs", at_least(1)}))),
+          may_differ(unset("no limit", {"max-time", &o.max_time, "TIME",
+                                        "stop after 90s, 10m or 2h of training, with a checkpoint", above(0)})),
+          alias("batch-size",
+                {"batch", &o.batch, "N", "images a step; batches are always full", between(1, kLargestBatch)}),
+          seed(o.seed, "of initial weights, order of the images and noise"),
+          {"optimizer", &o.optimizer, "NAME", "what turns gradients into steps",
+           one_of({"sgd", "adam", "adamw", "adadelta"})},
+          {"lr", &o.lr, "X", "learning rate", above(0)},
+          {"momentum", &o.momentum, "X", "of sgd", below(1)},
+          {"nesterov", &o.nesterov, "", "Nesterov's form of sgd's momentum"},
+          {"weight-decay", &o.weight_decay, "X", "L2 penalty; decoupled for adamw", at_least(0)},
+          {"adam-eps", &o.adam_eps, "X", "added to the denominator of adam and adamw", above(0)},
+          {"lr-schedule", &o.lr_schedule, "NAME", "how the learning rate falls",
+           one_of({"constant", "cosine", "step", "exponential"})},
+          {"lr-warmup", &o.lr_warmup, "STEPS", "the learning rate first rises linearly over these steps", at_least(0)},
+          unset("to the end of the run; step: a third of it",
+                {"lr-decay-steps", &o.lr_decay_steps, "STEPS",
+                 "cosine: falls to 0 over these steps; step, exponential: by --lr-gamma in these steps", at_least(0)}),
+          {"lr-gamma",
+           &o.lr_gamma,
+           "X",
+           "factor of the step and exponential schedules",
+           {.low = 0, .high = 1, .above_low = true}},
+          unset("off", {"clip-norm", &o.clip_norm, "X", "bound of the gradient's global L2 norm", at_least(0)}),
+          unset("off", {"clip-value", &o.clip_value, "X", "bound of each element of the gradient", at_least(0)}),
+      });
+}
+
+void add_run_folder_rows(TrainOptions& o, OptionTable& table) {
+  add(table, "Run folder",
+      {
+          may_differ(unset("runs/MODEL", {"out", &o.out, "FOLDER", "where everything is written"})),
+          role(Role::kCommandLine,
+               {"resume", &o.resume, "", "go on with the run in --out, bit for bit as if it had not stopped"}),
+          role(Role::kCommandLine, {"overwrite", &o.overwrite, "", "remove the run in --out first"}),
+          may_differ(unset("each epoch", {"checkpoint-every", &o.checkpoint_every, "STEPS",
+                                          "steps between checkpoints; a last one is always written", at_least(0)})),
+          {"keep", &o.keep, "N", "newest checkpoints to keep", between(1, 1 << 20)},
+          {"log-every", &o.log_every, "STEPS", "steps between lines of metrics.jsonl", between(1, 1 << 30)},
+      });
+}
+
+void add_machine_rows(TrainOptions& o, OptionTable& table) {
+  add(table, "Machine and program",
+      {
+          may_differ(device(o.device)),
+          may_differ(threads(o.threads)),
+          role(Role::kInvocation, {"dry-run", &o.dry_run, "", "print model, memory and objective, and stop"}),
+          role(Role::kInvocation,
+               {"detect-anomaly", &o.detect_anomaly, "", "look for NaN and infinity after each op, and name the op"}),
+          role(Role::kInvocation, {"no-graph", &o.no_graph, "", "run steps eagerly; the results are the same bits"}),
+          role(Role::kInvocation, {"quiet", &o.quiet, "", "no progress bar and no tables"}),
+      });
+}
+
+/// The rows of a command on a run: its own, then the common ones.
+OptionTable run_table(RunOptions& o, const char* group, OptionTable own) {
+  OptionTable table;
+  add(table, "",
+      {positional({"run",
+                   &o.run,
+                   "RUN",
+                   "a run folder, meaning its latest checkpoint, or one .safetensors file",
+                   {},
+                   Role::kCommandLine})});
+  add(table, group, std::move(own));
+  add(table, "Common options",
+      {
+          unset("the run's", {"data", &o.data, "NAME|PATH", "other data of the same size; as for train"}),
+          data_dir(o.data_dir),
+          {"split", &o.split, "NAME", "which part of the data", one_of({"test", "train", "val"})},
+          device(o.device),
+          threads(o.threads),
+          alias("batch-size", {"batch", &o.batch, "N", "images computed at once", between(1, kLargestBatch)}),
+          seed(o.seed, "of everything drawn at random"),
+          unset("RUN/figures", {"out", &o.out, "FOLDER", "where files are written"}),
+          json(o.json),
+          {"quiet", &o.quiet, "", "no progress bar and no tables"},
+      });
+  return table;
+}
+
+}  // namespace
+
+OptionTable option_table(TrainOptions& o) {
+  OptionTable table;
+  add(table, "",
+      {positional(
+          {"model", &o.model, "MODEL", "vae: variational autoencoder; ae: autoencoder", one_of({"vae", "ae"})})});
+  add_data_rows(o, table);
+  add_model_rows(o, table);
+  add_objective_rows(o, table);
+  add_training_rows(o, table);
+  add_run_folder_rows(o, table);
+  add_machine_rows(o, table);
+  return table;
+}
+
+OptionTable option_table(EvalOptions& o) {
+  return run_table(o, "Evaluation",
+                   {unset("no such bound",
+                          {"iwae-samples", &o.iwae_samples, "K",
+                           "draws an image of the importance-weighted bound of the likelihood", between(0, 1 << 24)})});
+}
+
+OptionTable option_table(SampleOptions& o) {
+  return run_table(o, "Samples", {{"n", &o.n, "N", "images to draw", between(1, 1 << 20)}});
+}
+
+OptionTable option_table(ReconstructOptions& o) {
+  return run_table(o, "Reconstructions", {{"n", &o.n, "N", "images to reconstruct", between(1, 1 << 20)}});
+}
+
+OptionTable option_table(InterpolateOptions& o) {
+  return run_table(o, "Interpolation",
+                   {{"pairs", &o.pairs, "N", "pairs of images, a row each", between(1, 1 << 16)},
+                    {"steps", &o.steps, "N", "images in a row, both ends included", between(2, 1 << 16)},
+                    {"spherical", &o.spherical, "", "along the great circle instead of the straight line"}});
+}
+
+OptionTable option_table(EmbedOptions& o) { return run_table(o, "", {}); }
+
+OptionTable option_table(InfoOptions& o) {
+  OptionTable table;
+  add(table, "",
+      {positional({"path",
+                   &o.path,
+                   "PATH",
+                   "a run folder, a checkpoint, or data: a file, a folder or a name",
+                   {},
+                   Role::kCommandLine})});
+  add(table, "Options",
+      {data_dir(o.data_dir),
+       json(o.json),
+       {"quiet", &o.quiet, "", "print nothing; the exit code tells whether PATH is sound"}});
+  return table;
+}
+
+OptionTable option_table(DoctorOptions& o) {
+  OptionTable table;
+  add(table, "Options", {data_dir(o.data_dir), json(o.json)});
+  return table;
+}
+
+const OptionRow* find_row(const OptionTable& table, std::string_view name) {
+  for (const OptionRow& row : table) {
+    if (row.name == name) return &row;
+    if (std::find(row.aliases.begin(), row.aliases.end(), name) != row.aliases.end()) return &row;
+  }
+  return nullptr;
+}
+
+}  // namespace hourglass

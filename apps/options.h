@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the user asked for: one plain struct a command, filled by parse() (command_line.h), its members initialised to
+// the documented defaults. Names, ranges and help texts stand in option_table.cpp.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace hourglass {
+
+/// A length of time on the command line: 90s, 10m, 2h.
+struct Duration {
+  double seconds = 0;  ///< 0: no limit
+};
+
+/// Standard deviation of a Gaussian likelihood: a number, or learned.
+struct Sigma {
+  double value = 1;
+  bool learned = false;  ///< a parameter, starting at 1
+};
+
+struct TrainOptions {
+  std::string model;  ///< "vae" or "ae"
+
+  std::string data = "fashion-mnist", data_dir;
+  double test_fraction = 0.1, val_fraction = 0;
+  int image_size = 0;  ///< 0: as stored
+  bool skip_bad = false;
+
+  std::vector<int> hidden{400};  ///< encoder layers; empty: none
+  int latent = 20;
+  std::string activation = "relu", code_activation = "none";
+  bool tied_weights = false;
+
+  std::string likelihood = "bernoulli";
+  Sigma sigma;
+  std::string binarize = "none";
+  double beta = 1;
+  int64_t beta_warmup = 0;
+  int mc_samples = 1;
+
+  int epochs = 10;
+  int64_t steps = 0;  ///< replaces epochs; 0: epochs count
+  Duration max_time;
+  int batch = 128;
+  int64_t seed = 0;  ///< 0 .. 2^32 - 1
+  std::string optimizer = "adam";
+  double lr = 1e-3;
+  double momentum = 0;
+  bool nesterov = false;
+  double weight_decay = 0, adam_eps = 1e-8;
+  std::string lr_schedule = "constant";
+  int64_t lr_warmup = 0, lr_decay_steps = 0;  ///< lr_decay_steps 0: see the help text
+  double lr_gamma = 0.1;
+  double clip_norm = 0, clip_value = 0;  ///< 0: no clipping
+
+  std::string device = "auto";
+  int threads = 0;  ///< 0: one per core
+  bool no_graph = false, detect_anomaly = false;
+
+  std::string out;  ///< the run folder; after parse() never empty
+  bool overwrite = false, resume = false;
+  int64_t checkpoint_every = 0;  ///< steps; 0: at the end of each epoch
+  int keep = 2;
+  int64_t log_every = 100;
+  bool dry_run = false, quiet = false;
+
+  std::set<std::string> given;  ///< options that the command line or the config file set, by name
+  std::string command_line;     ///< as typed, for run.json
+};
+
+/// What every command on a run takes.
+struct RunOptions {
+  std::string run;             ///< a run folder, meaning its latest checkpoint, or one .safetensors file
+  std::string data, data_dir;  ///< data empty: what the run was trained on
+  std::string split = "test";  ///< "test", "train" or "val"
+  std::string device = "auto";
+  int threads = 0;
+  int batch = 500;
+  int64_t seed = 0;
+  std::string out;  ///< empty: RUN/figures
+  bool json = false, quiet = false;
+};
+
+struct EvalOptions : RunOptions {
+  int iwae_samples = 0;  ///< 0: no importance-weighted bound
+};
+
+struct SampleOptions : RunOptions {
+  int n = 64;
+};
+
+struct ReconstructOptions : RunOptions {
+  int n = 32;
+};
+
+struct InterpolateOptions : RunOptions {
+  int pairs = 8, steps = 10;
+  bool spherical = false;
+};
+
+struct EmbedOptions : RunOptions {};
+
+struct InfoOptions {
+  std::string path;  ///< any run, checkpoint or data file
+  std::string data_dir;
+  bool json = false, quiet = false;
+};
+
+struct DoctorOptions {
+  std::string data_dir;
+  bool json = false;
+};
+
+}  // namespace hourglass

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "apps/run_setup.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+
+#include "apps/terminal.h"
+#include "kernels/base/error.h"
+
+namespace hourglass {
+namespace {
+
+Binarization binarization_of(const std::string& name) {
+  if (name == "static") return Binarization::kStatic;
+  if (name == "dynamic") return Binarization::kDynamic;
+  return Binarization::kNone;
+}
+
+OptimizerOptions optimizer_options(const TrainOptions& o) {
+  OptimizerOptions optimizer;
+  optimizer.kind = o.optimizer == "sgd"     ? OptimizerKind::kSgd
+                   : o.optimizer == "adam"  ? OptimizerKind::kAdam
+                   : o.optimizer == "adamw" ? OptimizerKind::kAdamW
+                                            : OptimizerKind::kAdadelta;
+  optimizer.momentum = o.momentum;
+  optimizer.nesterov = o.nesterov;
+  optimizer.weight_decay = o.weight_decay;
+  optimizer.adam_eps = o.adam_eps;
+  optimizer.clip_norm = o.clip_norm;
+  optimizer.clip_value = o.clip_value;
+  return optimizer;
+}
+
+LrSchedule lr_schedule(const TrainOptions& o, int64_t total_steps) {
+  LrSchedule schedule;
+  schedule.kind = o.lr_schedule == "cosine"        ? LrScheduleKind::kCosine
+                  : o.lr_schedule == "step"        ? LrScheduleKind::kStep
+                  : o.lr_schedule == "exponential" ? LrScheduleKind::kExponential
+                                                   : LrScheduleKind::kConstant;
+  schedule.lr = o.lr;
+  schedule.warmup = o.lr_warmup;
+  schedule.gamma = o.lr_gamma;
+  const int64_t rest = std::max<int64_t>(1, total_steps - o.lr_warmup);
+  const int64_t natural = schedule.kind == LrScheduleKind::kStep ? std::max<int64_t>(1, rest / 3) : rest;
+  schedule.decay_steps = o.lr_decay_steps > 0 ? o.lr_decay_steps : natural;
+  return schedule;
+}
+
+std::string number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6g", value);
+  return text;
+}
+
+}  // namespace
+
+Dataset load_data(const TrainOptions& o) {
+  DataOptions data;
+  data.spec = o.data;
+  data.data_dir = o.data_dir;
+  data.image_size = o.image_size;
+  data.test_fraction = o.test_fraction;
+  data.val_fraction = o.val_fraction;
+  data.skip_bad = o.skip_bad;
+  data.unit_range = o.likelihood == "bernoulli";
+  Dataset dataset = load_dataset(data);
+  for (const std::string& line : dataset.notices) notice(line);
+  return dataset;
+}
+
+SampleStore store_of(const Dataset& dataset) {
+  return {dataset.data(), dataset.dtype(), dataset.size(), dataset.dim()};
+}
+
+TrainerOptions trainer_options(const TrainOptions& o, const Dataset& dataset, int64_t total_steps) {
+  TrainerOptions t;
+  t.model.kind = o.model == "vae" ? ModelKind::kVae : ModelKind::kAutoencoder;
+  t.model.height = dataset.height;
+  t.model.width = dataset.width;
+  t.model.channels = dataset.channels;
+  t.model.hidden = o.hidden;
+  t.model.latent = o.latent;
+  t.model.activation = parse_activation(o.activation);
+  t.model.code_activation = parse_activation(o.code_activation);
+  t.model.likelihood = o.likelihood == "gaussian" ? LikelihoodKind::kGaussian : LikelihoodKind::kBernoulli;
+  t.model.sigma = o.sigma.value;
+  t.model.learned_sigma = o.sigma.learned;
+  t.model.tied_weights = o.tied_weights;
+  t.optimizer = optimizer_options(o);
+  t.lr = lr_schedule(o, total_steps);
+  t.batch.batch = o.batch;
+  t.batch.seed = static_cast<uint32_t>(o.seed);
+  t.batch.binarize = binarization_of(o.binarize);
+  t.samples = o.mc_samples;
+  t.beta = o.beta;
+  t.beta_warmup = o.beta_warmup;
+  t.detect_anomaly = o.detect_anomaly;
+  return t;
+}
+
+int64_t total_steps(const TrainOptions& o, const Dataset& dataset) {
+  const int64_t samples = static_cast<int64_t>(dataset.train.size());
+  if (samples < o.batch) {
+    throw Error(Exit::kUsage, "--batch " + std::to_string(o.batch) + ": the training split has " +
+                                  std::to_string(samples) +
+                                  " samples and training batches are always full; try --batch " +
+                                  std::to_string(std::max<int64_t>(samples, 1)));
+  }
+  return o.steps > 0 ? o.steps : o.epochs * (samples / o.batch);
+}
+
+Json data_record(const TrainOptions& o, const Dataset& d) {
+  std::error_code ignored;
+  const bool path = std::filesystem::exists(o.data, ignored);
+  Json record = Json::object();
+  record.set("data", path ? std::filesystem::absolute(o.data).lexically_normal().string() : o.data);
+  record.set("image_size", o.image_size);
+  record.set("test_fraction", o.test_fraction);
+  record.set("val_fraction", o.val_fraction);
+  record.set("skip_bad", o.skip_bad);
+  record.set("height", d.height).set("width", d.width).set("channels", d.channels);
+  record.set("train", static_cast<int64_t>(d.train.size()));
+  record.set("val", static_cast<int64_t>(d.val.size()));
+  record.set("test", static_cast<int64_t>(d.test.size()));
+  record.set("files", d.files).set("skipped", d.skipped).set("checksum", d.checksum);
+  return record;
+}
+
+Json objective_record(const TrainOptions& o) {
+  return Json::object({{"beta", o.model == "vae" ? o.beta : 0.0}, {"binarize", o.binarize}});
+}
+
+EvaluationOptions evaluation_options(const Json& objective, int batch, uint32_t seed) {
+  EvaluationOptions e;
+  e.batch = batch;
+  e.seed = seed;
+  e.beta = objective.get_number("beta");
+  e.binarize = binarization_of(objective.get_string("binarize"));
+  return e;
+}
+
+std::string objective_text(const TrainOptions& o, const Dataset& d) {
+  const std::string sum = "sum over " + std::to_string(d.dim()) + " values";
+  std::string text = o.likelihood == "bernoulli" ? "-log Bernoulli(x | y)" : "-log N(x | y, sigma^2)";
+  if (o.model == "vae") text += " + " + number(o.beta) + " KL(q(z|x) || N(0, I))";
+  text += "; nats, " + sum;
+  if (o.model == "vae") text += " and " + std::to_string(o.latent) + " latents";
+  text += ", mean over the batch";
+  if (o.likelihood == "gaussian") {
+    // A S + B KL with A = 1 / (2 sigma^2) has the optimum of a VAE with observation variance B / (2 A).
+    if (o.sigma.learned) {
+      text += "; sigma is learned";
+    } else if (o.model == "vae") {
+      text += "; observation variance " + number(o.beta * o.sigma.value * o.sigma.value);
+    }
+  }
+  return text;
+}
+
+}  // namespace hourglass

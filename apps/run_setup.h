@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// From what the user asked for to what the library takes, and the record of it that a checkpoint carries.
+#pragma once
+
+#include <string>
+
+#include "apps/options.h"
+#include "engine/batch_source.h"
+#include "engine/dataset.h"
+#include "engine/io/json.h"
+#include "models/evaluation.h"
+#include "models/trainer.h"
+
+namespace hourglass {
+
+/// Loads the data of a training run; notices go to standard error.
+Dataset load_data(const TrainOptions& options);
+
+SampleStore store_of(const Dataset& dataset);
+
+/// `total_steps` is where a decaying learning rate ends unless --lr-decay-steps says so.
+TrainerOptions trainer_options(const TrainOptions& options, const Dataset& dataset, int64_t total_steps);
+
+/// Steps of the whole run: --steps, or --epochs times the full batches of an epoch. Error(kUsage) for fewer samples
+/// than a batch.
+int64_t total_steps(const TrainOptions& options, const Dataset& dataset);
+
+/// How the data set was named, split and checked: what later commands need to load it again.
+Json data_record(const TrainOptions& options, const Dataset& dataset);
+
+/// What evaluation needs to know of the training: beta and binarisation.
+Json objective_record(const TrainOptions& options);
+
+/// Evaluation of a run as it was trained. `seed` is that of the evaluation.
+EvaluationOptions evaluation_options(const Json& objective_record, int batch, uint32_t seed);
+
+/// "-log p(x|z) + 1 * KL(q(z|x) || N(0, I))": coefficients, the observation variance they imply, units, reductions.
+std::string objective_text(const TrainOptions& options, const Dataset& dataset);
+
+}  // namespace hourglass

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "apps/training_run.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <sstream>
+
+#include "apps/pictures.h"
+#include "apps/signals.h"
+#include "apps/train_config.h"
+#include "engine/checkpoint.h"
+#include "engine/version.h"
+#include "kernels/base/error.h"
+
+namespace hourglass {
+namespace {
+
+constexpr int kPictureImages = 20;
+constexpr int kPictureSamples = 64;
+constexpr int kEvaluationBatch = 500;
+
+std::string fixed(double value, int digits) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+/// A double that survives the trip through text.
+std::string exact(double value) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%.17g", value);
+  return text;
+}
+
+std::vector<Json> read_metrics(const std::filesystem::path& path) {
+  std::vector<Json> points;
+  std::istringstream lines(read_text_file(path, Exit::kCheckpoint));
+  for (std::string line; std::getline(lines, line);) points.push_back(Json::parse(line, path.string()));
+  return points;
+}
+
+double number_or(const StringMap& map, const std::string& key, double otherwise) {
+  const auto found = map.find(key);
+  return found == map.end() ? otherwise : std::strtod(found->second.c_str(), nullptr);
+}
+
+}  // namespace
+
+TrainingRun::TrainingRun(const TrainOptions& options, const Dataset& dataset)
+    : options_(options),
+      dataset_(dataset),
+      total_steps_(hourglass::total_steps(options, dataset)),
+      runtime_({options.device, options.threads}),
+      trainer_(runtime_, store_of(dataset), dataset.train, trainer_options(options, dataset, total_steps_)) {
+  const Model& model = trainer_.model();
+  const EvaluationOptions evaluation = evaluation_options(objective_record(options), kEvaluationBatch, 0);
+  if (!dataset.test.empty()) {
+    test_ = std::make_unique<Evaluator>(runtime_, model, store_of(dataset), dataset.test, evaluation);
+  }
+  if (!dataset.val.empty()) {
+    validation_ = std::make_unique<Evaluator>(runtime_, model, store_of(dataset), dataset.val, evaluation);
+  }
+  const int pixels = model.config().pixels(), latent = model.config().latent;
+  encode_ = std::make_unique<RowFunction>(runtime_, pixels, latent,
+                                          [&model](Tape& t, const Var& x) { return model.posterior(t, x).mu; });
+  decode_ = std::make_unique<RowFunction>(
+      runtime_, latent, pixels, [&model](Tape& t, const Var& z) { return model.mean(t, model.decode(t, z)); });
+  size_t bytes = std::max({trainer_.bytes(), encode_->bytes(), decode_->bytes()});
+  if (test_) bytes = std::max(bytes, test_->bytes());
+  if (validation_) bytes = std::max(bytes, validation_->bytes());
+  runtime_.arena().reserve(bytes);
+}
+
+std::string TrainingRun::header() const {
+  const Parameters& parameters = trainer_.parameters();
+  const int64_t epoch = trainer_.steps_per_epoch();
+  const int64_t dropped = static_cast<int64_t>(dataset_.train.size()) - epoch * options_.batch;
+  std::string layers;
+  for (const Parameter& p : parameters.all()) {
+    layers += "  " + p.name + std::string(p.name.size() < 20 ? 20 - p.name.size() : 1, ' ') + to_string(p.shape) + "\n";
+  }
+  const size_t slabs = static_cast<size_t>(parameters.slab_elements()) * sizeof(float);
+  std::vector<std::pair<std::string, std::string>> rows = {
+      {"device", runtime_.description()},
+      {"data", dataset_.name + ": " + count_text(static_cast<int64_t>(dataset_.train.size())) + " training, " +
+                   count_text(static_cast<int64_t>(dataset_.val.size())) + " validation, " +
+                   count_text(static_cast<int64_t>(dataset_.test.size())) + " test images of " +
+                   std::to_string(dataset_.height) + " x " + std::to_string(dataset_.width) + " x " +
+                   std::to_string(dataset_.channels)},
+      {"objective", objective_text(options_, dataset_)},
+      {"batches", count_text(epoch) + " an epoch of " + std::to_string(options_.batch) +
+                      ", always full: " + std::to_string(dropped) + " images wait for another epoch"},
+      {"steps", count_text(total_steps_)},
+      {"parameters", count_text(parameters.count())},
+      {"memory", bytes_text(static_cast<double>(4 * slabs)) + " for values, gradients and moments, " +
+                     bytes_text(static_cast<double>(runtime_.arena().reserved())) + " for a step"}};
+  return aligned(rows) + layers;
+}
+
+double TrainingRun::epoch_at(int64_t step) const {
+  return static_cast<double>(step) / static_cast<double>(trainer_.steps_per_epoch());
+}
+
+bool TrainingRun::time_is_up() const {
+  return options_.max_time.seconds > 0 && train_seconds_ >= options_.max_time.seconds;
+}
+
+void TrainingRun::restore(const SafetensorsFile& file) {
+  trainer_.restore(file);
+  const StringMap& m = file.metadata();
+  train_seconds_ = number_or(m, "train_seconds", 0);
+  epoch_seconds_ = number_or(m, "epoch_seconds", 0);
+  if (m.contains("best")) best_ = number_or(m, "best", 0);
+  window_first_ = trainer_.step();
+  saved_step_ = trainer_.step();
+}
+
+/// The next step at which the host has something to do.
+int64_t TrainingRun::next_stop() const {
+  const int64_t step = trainer_.step();
+  const auto next = [step](int64_t every) { return (step / every + 1) * every; };
+  const int64_t stop = std::min({next(options_.log_every), next(trainer_.steps_per_epoch()), total_steps_});
+  return options_.checkpoint_every > 0 ? std::min(stop, next(options_.checkpoint_every)) : stop;
+}
+
+void TrainingRun::train_to(int64_t step, Progress& progress) {
+  while (trainer_.step() < step && !caught_signal() && !time_is_up()) {
+    // Short enough that a signal or the time limit is seen at once, long enough to cost nothing.
+    const int64_t chunk = std::clamp<int64_t>(2048 / options_.batch, 1, step - trainer_.step());
+    const auto from = Clock::now();
+    trainer_.run(chunk);
+    const double took = std::chrono::duration<double>(Clock::now() - from).count();
+    train_seconds_ += took;
+    epoch_seconds_ += took;
+    window_seconds_ += took;
+    progress.update(trainer_.step(), progress_text_);
+  }
+}
+
+void TrainingRun::log_point(RunFolder& folder) {
+  const double images = static_cast<double>((trainer_.step() - window_first_) * options_.batch);
+  const double rate = window_seconds_ > 0 ? images / window_seconds_ : 0;
+  const double lr = trainer_.options().lr.at(trainer_.step() - 1);
+  const LogPoint log = trainer_.take_log();
+  const bool vae = options_.model == "vae";
+  Json point = Json::object({{"step", trainer_.step()}, {"epoch", epoch_at(trainer_.step())}});
+  point.set("objective", log.reconstruction + (vae ? trainer_.beta() * log.kl : 0.0));
+  point.set("reconstruction", log.reconstruction);
+  if (vae) point.set("kl", log.kl).set("beta", trainer_.beta());
+  point.set("lr", lr).set("gradient_norm", log.gradient_norm);
+  last_train_ = point;
+  point.set("images_per_second", std::round(rate));
+  folder.append_metrics(point);
+  progress_text_ = "reconstruction " + fixed(log.reconstruction, 2) + (vae ? "  kl " + fixed(log.kl, 2) : "") + "  " +
+                   count_text(static_cast<int64_t>(rate)) + " images/s";
+  window_seconds_ = 0;
+  window_first_ = trainer_.step();
+}
+
+void TrainingRun::end_epoch(RunFolder& folder) {
+  Json line = Json::object({{"step", trainer_.step()}, {"epoch", epoch_at(trainer_.step())}});
+  line.set("train_seconds", epoch_seconds_);
+  epoch_seconds_ = 0;
+  if (test_) {
+    last_test_ = to_json(test_->run(), "test_");
+    for (const JsonMember& m : last_test_.members()) line.set(m.key, m.value);
+  }
+  if (validation_) {
+    const Evaluation validation = validation_->run();
+    const Json json = to_json(validation, "val_");
+    for (const JsonMember& m : json.members()) line.set(m.key, m.value);
+    save_best(folder, validation);
+  }
+  folder.append_metrics(line);
+  draw(folder);
+  if (options_.checkpoint_every == 0) save(folder);
+}
+
+StringMap TrainingRun::metadata() const {
+  StringMap m;
+  m["engine_version"] = build_info().version;
+  m["model"] = to_json(trainer_.model().config()).dump();
+  m["data"] = data_record(options_, dataset_).dump();
+  m["objective"] = objective_record(options_).dump();
+  m["config"] = config_text(options_);
+  m["step"] = std::to_string(trainer_.step());
+  m["epoch"] = exact(epoch_at(trainer_.step()));
+  m["train_seconds"] = exact(train_seconds_);
+  m["epoch_seconds"] = exact(epoch_seconds_);
+  if (best_) m["best"] = exact(*best_);
+  return m;
+}
+
+void TrainingRun::save(RunFolder& folder) {
+  if (saved_step_ == trainer_.step()) return;
+  folder.save_checkpoint(trainer_.step(), options_.keep, [this](const std::filesystem::path& path) {
+    save_checkpoint(path, trainer_.state_tensors(), metadata());
+  });
+  saved_step_ = trainer_.step();
+}
+
+void TrainingRun::save_best(RunFolder& folder, const Evaluation& validation) {
+  if (best_ && !(validation.objective < *best_)) return;
+  best_ = validation.objective;
+  save_checkpoint(folder.path() / "checkpoints" / "best.safetensors", trainer_.state_tensors(), metadata());
+}
+
+void TrainingRun::draw(RunFolder& folder) {
+  const ModelConfig& config = trainer_.model().config();
+  const std::vector<int32_t>& split = dataset_.test.empty() ? dataset_.train : dataset_.test;
+  const Matrix images = first_images(dataset_, split, kPictureImages);
+  write_reconstructions(folder.figures() / "reconstructions.png", images,
+                        (*decode_)("decode", (*encode_)("encode", images)), config);
+  if (config.kind == ModelKind::kVae) {
+    const Matrix z = standard_normals(kPictureSamples, config.latent, static_cast<uint32_t>(options_.seed));
+    write_grid(folder.figures() / "samples.png", (*decode_)("decode", z), config);
+  }
+  write_curves(folder.figures() / "curves.png", read_metrics(folder.path() / "metrics.jsonl"), options_.model + " on " + dataset_.name);
+}
+
+Stop TrainingRun::run(RunFolder& folder) {
+  Progress progress(!options_.quiet, options_.model, total_steps_);
+  start_step_ = trainer_.step();
+  const double seconds_before = train_seconds_;
+  while (!finished() && !caught_signal() && !time_is_up()) {
+    const int64_t stop = next_stop();
+    train_to(stop, progress);
+    const int64_t step = trainer_.step();
+    if (step < stop) break;
+    if (step % options_.log_every == 0 || step % trainer_.steps_per_epoch() == 0 || finished()) log_point(folder);
+    if (step % trainer_.steps_per_epoch() == 0) {
+      progress.clear();
+      end_epoch(folder);
+    }
+    if (options_.checkpoint_every > 0 && step % options_.checkpoint_every == 0) save(folder);
+  }
+  progress.clear();
+  const Stop why = finished() ? Stop::kFinished : caught_signal() ? Stop::kSignal : Stop::kTime;
+  const double seconds = train_seconds_ - seconds_before;
+  summary_.set("images_per_second",
+               seconds > 0 ? std::round(static_cast<double>((step() - start_step_) * options_.batch) / seconds) : 0.0);
+  finish(folder, why);
+  return why;
+}
+
+void TrainingRun::finish(RunFolder& folder, Stop why) {
+  save(folder);
+  if (why == Stop::kSignal) return;
+  // A run that ends within an epoch is evaluated for its summary alone: the log stays that of an uninterrupted run.
+  if (test_ && step() % trainer_.steps_per_epoch() != 0) last_test_ = to_json(test_->run(), "test_");
+  if (test_ && last_test_.members().empty()) last_test_ = to_json(test_->run(), "test_");
+  draw(folder);
+  Json all = Json::object({{"model", options_.model}, {"data", dataset_.name}, {"finished", why == Stop::kFinished}});
+  all.set("step", step()).set("epoch", epoch_at(step()));
+  for (const Json* part : {&last_train_, &last_test_, &summary_}) {
+    for (const JsonMember& m : part->members()) all.set(m.key, m.value);
+  }
+  all.set("step", step()).set("epoch", epoch_at(step()));
+  all.set("train_seconds", train_seconds_);
+  all.set("checkpoint", (folder.path() / "checkpoints" / checkpoint_name(step())).string());
+  all.set("figures", folder.figures().string());
+  summary_ = all;
+  folder.write_summary(all);
+}
+
+std::string TrainingRun::closing(const RunFolder& folder) const {
+  std::vector<std::pair<std::string, std::string>> rows;
+  const auto add = [&](const char* name, const char* key, int digits, const char* unit) {
+    const Json* value = summary_.find(key);
+    if (value && value->is_number()) rows.emplace_back(name, fixed(value->as_number(), digits) + unit);
+  };
+  rows.emplace_back("steps", count_text(step()) + " of " + count_text(total_steps_));
+  rows.emplace_back("training", time_text(train_seconds_));
+  if (const Json* rate = summary_.find("images_per_second")) {
+    rows.emplace_back("speed", count_text(static_cast<int64_t>(rate->as_number())) + " images/s");
+  }
+  add("test negative ELBO", "test_neg_elbo", 2, " nats per image");
+  add("test reconstruction", "test_reconstruction", 2, " nats per image");
+  add("test KL", "test_kl", 2, " nats per image");
+  add("test BCE", "test_bce", 4, " nats per pixel");
+  add("test MSE", "test_mse", 4, "");
+  add("test PSNR", "test_psnr", 2, " dB");
+  add("active units", "test_active_units", 0, "");
+  rows.emplace_back("run", folder.path().string());
+  rows.emplace_back("pictures", folder.figures().string());
+  return aligned(rows);
+}
+
+}  // namespace hourglass
