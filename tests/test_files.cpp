@@ -149,6 +149,7 @@ TEST(Files, LockKeepsASecondHolderOut) {
   const fs::path path = folder / "lock";
   {
     const FileLock lock(path);
+    EXPECT_EQ(read_text_file(path), std::to_string(getpid()) + "\n");
     expect_error(Exit::kIo, {path.string(), "locked", std::to_string(getpid())}, [&] { FileLock second(path); });
     EXPECT_EQ(exit_code_of_child([&] { FileLock second(path); }), 5);
   }
@@ -157,10 +158,13 @@ TEST(Files, LockKeepsASecondHolderOut) {
   if (child == 0) {
     const FileLock held(path);
     write_file_atomic(folder / "ready", "x");
-    pause();
+    sleep(60);
     _exit(0);
   }
-  while (!fs::exists(folder / "ready")) usleep(1000);
+  for (int waited_ms = 0; !fs::exists(folder / "ready"); ++waited_ms) {
+    ASSERT_LT(waited_ms, 20000) << "the child never took the lock";
+    usleep(1000);
+  }
   expect_error(Exit::kIo, {path.string(), std::to_string(child)}, [&] { FileLock second(path); });
   kill(child, SIGKILL);
   waitpid(child, nullptr, 0);
