@@ -51,7 +51,7 @@ HOURGLASS_INLINE T derivative_from_output(T y) {
   static_assert(A != Activation::kGelu);
   if constexpr (A == Activation::kRelu) return y <= T(0) ? T(0) : T(1);
   if constexpr (A == Activation::kLeakyRelu) return y <= T(0) ? T(kLeakySlope) : T(1);
-  if constexpr (A == Activation::kTanh) return T(1) - y * y;
+  if constexpr (A == Activation::kTanh) return (T(1) - y) * (T(1) + y);  // 1 - y^2 cancels
   if constexpr (A == Activation::kSigmoid) return y * (T(1) - y);
   if constexpr (A == Activation::kSoftplus) return one_minus_exp(y);
   if constexpr (A == Activation::kNone) return T(1);
