@@ -217,7 +217,8 @@ void TrainingRun::draw(RunFolder& folder) {
     const Matrix z = standard_normals(kPictureSamples, config.latent, static_cast<uint32_t>(options_.seed));
     write_grid(folder.figures() / "samples.png", (*decode_)("decode", z), config);
   }
-  write_curves(folder.figures() / "curves.png", read_metrics(folder.path() / "metrics.jsonl"), options_.model + " on " + dataset_.name);
+  write_curves(folder.figures() / "curves.png", read_metrics(folder.path() / "metrics.jsonl"),
+               options_.model + " on " + dataset_.name);
 }
 
 Stop TrainingRun::run(RunFolder& folder) {

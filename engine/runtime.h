@@ -26,6 +26,7 @@ class Runtime {
 
   const Context& ctx() const { return ctx_; }
   Arena& arena() { return arena_; }
+  const Arena& arena() const { return arena_; }
   int threads() const { return pool_.threads(); }
   /// "cpu (2 threads): this build has no CUDA", the first line of every run.
   std::string description() const;

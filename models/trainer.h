@@ -73,6 +73,7 @@ class Trainer {
   const Model& model() const { return *model_; }
   const TrainerOptions& options() const { return options_; }
   Parameters& parameters() { return parameters_; }
+  const Parameters& parameters() const { return parameters_; }
   size_t bytes() const { return step_graph_->bytes(); }
 
   /// All that a bit-exact resume needs: parameters, optimizer, step counter, open log window.

@@ -31,19 +31,15 @@ Json record_of(const TrainOptions& options, const Dataset& dataset, const Traini
                        {"command_line", options.command_line}});
 }
 
-/// Goes on from the newest sound checkpoint; false where there is none.
-bool resume(const TrainOptions& options, RunFolder& folder, TrainingRun& run) {
+/// Goes on from the newest sound checkpoint, or afresh where there is none.
+void resume(const RunFolder& folder, TrainingRun& run) {
   if (!folder.has_checkpoint()) {
     notice("--resume: " + folder.path().string() + " has no checkpoint yet: starting afresh");
-    folder.rewind_to(0);
-    return false;
+    return;
   }
   const FoundCheckpoint found = find_checkpoint(folder.path());
   for (const std::string& line : found.notices) notice(line);
   run.restore(found.file);
-  folder.rewind_to(run.step());
-  say(options, "resumed from step " + count_text(run.step()) + "\n");
-  return true;
 }
 
 }  // namespace
@@ -60,13 +56,14 @@ int run_train(const TrainOptions& options) {
                                                  : IfExists::kRefuse;
   RunFolder folder(options.out, if_exists);
   if (options.resume) {
-    resume(options, folder, run);
+    resume(folder, run);
     if (run.finished()) {
       say(options, "this run is finished: " + count_text(run.step()) + " steps; --epochs or --steps goes on\n");
       return 0;
     }
+    say(options, "from step " + count_text(run.step()) + "\n");
+    folder.rewind_to(run.step());
   }
-  folder.remove_summary();
   folder.write_config(config_text(options));
   folder.write_record(record_of(options, dataset, run));
   catch_signals();
