@@ -83,8 +83,10 @@ void gaussian_kl_backward(const Context&, GaussianKlShape s, const T* mu, const 
 template <class T>
 void gaussian_kl_loss(const Context&, GaussianKlShape s, const T* mu, const T* logvar, Weight weight,
                       Grad<acc_t<T>> value, Grad<T> dmu, Grad<T> dlogvar) {
+  if (s.general_prior) {
+    throw Error(Exit::kUsage, "gaussian_kl_loss: expected the standard normal prior, got a general one");
+  }
   check(s, false, false);
-  if (s.general_prior) throw Error(Exit::kUsage, "gaussian_kl_loss: expected the standard normal prior, got a general");
   check_mean("gaussian_kl_loss", s.N);
   const int64_t stride = s.stride ? s.stride : s.D;
   const T g = static_cast<T>(weight.value() / s.N);

@@ -154,9 +154,9 @@ HOURGLASS_HD HOURGLASS_INLINE float tanh(float x) {
   q = q * square + -0.0537431762f;
   q = q * square + 0.133314863f;
   q = q * square + -0.333332837f;
-  const float small = x * square * q + x;
+  const float small = a * square * q + a;
   const float large = 1.0f - 2.0f / (exp(2.0f * a) + 1.0f);
-  return a < 0.625f ? small : detail::with_sign_of(large, x);
+  return detail::with_sign_of(a < 0.625f ? small : large, x);
 }
 HOURGLASS_HD HOURGLASS_INLINE double tanh(double x) { return std::tanh(x); }
 
@@ -171,7 +171,7 @@ HOURGLASS_HD HOURGLASS_INLINE float erf(float x) {
   p = p * square + 0.112835787f;
   p = p * square + -0.37612626f;
   p = p * square + 0.128379166f;
-  const float small = x * p + x;
+  const float small = a * p + a;
   const float b = a > 4.0f ? 4.0f : a;
   float q = -0.000186486373f;
   q = q * b + 0.00294873887f;
@@ -181,7 +181,7 @@ HOURGLASS_HD HOURGLASS_INLINE float erf(float x) {
   q = q * b + 1.12709641f;
   q = q * b + 0.000339673308f;
   const float large = 1.0f - detail::exp_clamped(-q);
-  return a < 1.0f ? small : detail::with_sign_of(large, x);
+  return detail::with_sign_of(a < 1.0f ? small : large, x);
 }
 HOURGLASS_HD HOURGLASS_INLINE double erf(double x) { return std::erf(x); }
 

@@ -14,20 +14,26 @@
 
 namespace hourglass {
 
+/// A bijection of 32-bit words in which each input bit flips each output bit with probability near 1/2.
+/// Source of the constants: Wellons, "Prospecting for hash functions", 2018.
+HOURGLASS_HD inline uint32_t mix_bits(uint32_t x) {
+  x = (x ^ x >> 16) * 0x7FEB352Du;
+  x = (x ^ x >> 15) * 0x846CA68Bu;
+  return x ^ x >> 16;
+}
+
 /// Image of i under the permutation of [0, n) that (seed, epoch) names. Needs i < n.
 HOURGLASS_HD inline uint32_t permute(uint32_t i, uint32_t n, uint32_t seed, uint32_t epoch) {
   constexpr uint32_t kRounds = 6;
   uint32_t half = 3;
   while (half < 16 && (n - 1) >> (2 * half) != 0) ++half;
   const uint32_t mask = (1u << half) - 1;
+  uint32_t keys[kRounds];
+  for (uint32_t round = 0; round < kRounds; ++round) keys[round] = mix_bits(mix_bits(mix_bits(seed) + epoch) + round);
   do {
     uint32_t left = i >> half, right = i & mask;
-    for (uint32_t round = 0; round < kRounds; ++round) {
-      uint32_t hash = right * 0x9E3779B1u + seed;  // two rounds of a multiply-xorshift mixer
-      hash = (hash ^ hash >> 15 ^ epoch) * 0x2C1B3C6Du;
-      hash = (hash ^ hash >> 12 ^ round << 8) * 0x297A2D39u;
-      hash ^= hash >> 15;
-      const uint32_t next = left ^ (hash & mask);
+    for (uint32_t key : keys) {
+      const uint32_t next = left ^ (mix_bits(right ^ key) & mask);
       left = right;
       right = next;
     }
