@@ -98,7 +98,8 @@ void add_objective_rows(TrainOptions& o, OptionTable& table) {
       {
           {"likelihood", &o.likelihood, "NAME", "of a pixel given the code", one_of({"bernoulli", "gaussian"})},
           {"sigma", &o.sigma, "X|learned", "standard deviation of the gaussian likelihood", above(0)},
-          {"binarize", &o.binarize, "HOW", "draw pixels of 0 and 1 from the grays: once, or anew in each step",
+          {"binarize", &o.binarize, "HOW",
+           "draw each pixel as 0 or 1 with its gray as probability, once or in each step",
            one_of({"none", "static", "dynamic"})},
           {"beta", &o.beta, "X", "weight of the KL divergence; vae only", between(0, 1e6)},
           {"beta-warmup", &o.beta_warmup, "STEPS", "beta rises linearly from 0 over these steps; vae only",
@@ -112,8 +113,8 @@ void add_training_rows(TrainOptions& o, OptionTable& table) {
   add(table, "Training",
       {
           may_differ({"epochs", &o.epochs, "N", "passes over the training data", at_least(1)}),
-          may_differ(unset("epochs count", alias("max-steps", {"steps", &o.steps, "N",
-                                                               "training steps, instead of --epochs", at_least(1)}))),
+          may_differ(unset("by --epochs", alias("max-steps", {"steps", &o.steps, "N",
+                                                              "training steps, instead of --epochs", at_least(1)}))),
           may_differ(unset("no limit", {"max-time", &o.max_time, "TIME",
                                         "stop after 90s, 10m or 2h of training, with a checkpoint", above(0)})),
           alias("batch-size",

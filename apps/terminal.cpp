@@ -12,7 +12,7 @@
 namespace hourglass {
 namespace {
 
-constexpr int kBarCells = 20;
+constexpr int kBarCells = 20, kLeastBarCells = 4;
 constexpr auto kBetweenDraws = std::chrono::milliseconds(100);
 
 void print_error(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); }
@@ -103,25 +103,21 @@ void Progress::update(int64_t done, std::string_view text) {
 
 std::string Progress::line(int64_t done, std::string_view text, int columns) const {
   const double share = std::clamp(static_cast<double>(done) / static_cast<double>(total_), 0.0, 1.0);
-  const int filled = static_cast<int>(share * kBarCells);
   const double seconds = std::chrono::duration<double>(last_ - start_).count();
-  std::string before = title_ + " ";
-  std::string bar =
-      std::string(static_cast<size_t>(filled), '#') + std::string(static_cast<size_t>(kBarCells - filled), '.');
-  std::string after = formatted(" %3.0f%%", 100 * share);
-  if (done > first_ && done < total_) {
-    after +=
-        "  " + time_text(seconds * static_cast<double>(total_ - done) / static_cast<double>(done - first_)) + " left";
-  }
-  after += "  ";
+  std::string after = formatted("%3.0f%%  ", 100 * share);
   after += text;
-  // A line longer than the terminal would wrap, and could not be redrawn in place.
-  const size_t room = static_cast<size_t>(std::max(columns - 1, 1));
-  if (before.size() + bar.size() + after.size() > room) {
-    return (before + bar + after).substr(0, room);
+  if (done > first_ && done < total_) {
+    const double left = seconds * static_cast<double>(total_ - done) / static_cast<double>(done - first_);
+    after += "  " + time_text(left) + " left";
   }
+  // A line longer than the terminal would wrap, and could not be redrawn in place: the bar shrinks first.
+  const int room = columns - 1, others = static_cast<int>(title_.size() + after.size()) + 2;
+  const int cells = std::clamp(room - others, 0, kBarCells), filled = static_cast<int>(share * cells);
+  if (cells < kLeastBarCells) return (title_ + " " + after).substr(0, static_cast<size_t>(std::max(room, 0)));
+  std::string bar(static_cast<size_t>(filled), '#');
+  bar.append(static_cast<size_t>(cells - filled), '.');
   if (color_) bar = "\033[36m" + bar + "\033[0m";
-  return before + bar + after;
+  return title_ + " " + bar + " " + after;
 }
 
 }  // namespace hourglass
