@@ -69,10 +69,6 @@ Dataset load_data(const TrainOptions& o) {
   return dataset;
 }
 
-SampleStore store_of(const Dataset& dataset) {
-  return {dataset.data(), dataset.dtype(), dataset.size(), dataset.dim()};
-}
-
 TrainerOptions trainer_options(const TrainOptions& o, const Dataset& dataset, int64_t total_steps) {
   TrainerOptions t;
   t.model.kind = o.model == "vae" ? ModelKind::kVae : ModelKind::kAutoencoder;

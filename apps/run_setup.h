@@ -16,8 +16,6 @@ namespace hourglass {
 /// Loads the data of a training run; notices go to standard error.
 Dataset load_data(const TrainOptions& options);
 
-SampleStore store_of(const Dataset& dataset);
-
 /// `total_steps` is where a decaying learning rate ends unless --lr-decay-steps says so.
 TrainerOptions trainer_options(const TrainOptions& options, const Dataset& dataset, int64_t total_steps);
 

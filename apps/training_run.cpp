@@ -53,14 +53,14 @@ TrainingRun::TrainingRun(const TrainOptions& options, const Dataset& dataset)
       dataset_(dataset),
       total_steps_(hourglass::total_steps(options, dataset)),
       runtime_({options.device, options.threads}),
-      trainer_(runtime_, store_of(dataset), dataset.train, trainer_options(options, dataset, total_steps_)) {
+      trainer_(runtime_, dataset.store(), dataset.train, trainer_options(options, dataset, total_steps_)) {
   const Model& model = trainer_.model();
   const EvaluationOptions evaluation = evaluation_options(objective_record(options), kEvaluationBatch, 0);
   if (!dataset.test.empty()) {
-    test_ = std::make_unique<Evaluator>(runtime_, model, store_of(dataset), dataset.test, evaluation);
+    test_ = std::make_unique<Evaluator>(runtime_, model, dataset.store(), dataset.test, evaluation);
   }
   if (!dataset.val.empty()) {
-    validation_ = std::make_unique<Evaluator>(runtime_, model, store_of(dataset), dataset.val, evaluation);
+    validation_ = std::make_unique<Evaluator>(runtime_, model, dataset.store(), dataset.val, evaluation);
   }
   const int pixels = model.config().pixels(), latent = model.config().latent;
   encode_ = std::make_unique<RowFunction>(runtime_, pixels, latent,

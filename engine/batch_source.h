@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/buffer.h"
+#include "engine/sample_store.h"
 #include "engine/tape.h"
 #include "engine/training_state.h"
 #include "kernels/base/noise.h"
@@ -19,14 +20,6 @@ struct Batch {
   Var x;        ///< (N, D), scaled to 0..1, binarised if asked
   Var index;    ///< (N) i32: row of the store; -1 for a masked row of evaluation
   Noise noise;  ///< addresses the random numbers of these rows; name a stream before use
-};
-
-/// The store: all samples of all splits, as the data set holds them. Not owned.
-struct SampleStore {
-  const void* data = nullptr;  ///< (rows, columns), u8 or f32
-  Dtype dtype = Dtype::kU8;
-  int64_t rows = 0;
-  int columns = 0;
 };
 
 struct BatchOptions {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/sample_store.h"
 #include "kernels/base/types.h"
 
 namespace hourglass {
@@ -32,6 +33,7 @@ struct Dataset {
 
   int dim() const { return height * width * channels; }
   int64_t size() const { return dim() ? static_cast<int64_t>(u8.empty() ? f32.size() : u8.size()) / dim() : 0; }
+  SampleStore store() const { return {data(), dtype(), size(), dim()}; }
   Dtype dtype() const { return u8.empty() ? Dtype::kF32 : Dtype::kU8; }
   const void* data() const { return u8.empty() ? static_cast<const void*>(f32.data()) : u8.data(); }
 

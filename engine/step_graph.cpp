@@ -23,6 +23,7 @@ void StepGraph::call() {
 
 void StepGraph::run() {
   if (runtime_->arena().reserved() < bytes_) runtime_->arena().reserve(bytes_);
+  if (state_) state_->plan();
   call();
 }
 

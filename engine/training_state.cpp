@@ -23,19 +23,22 @@ const double* TrainingState::schedule(std::function<double(int64_t)> value) {
     throw Error(Exit::kUsage, "schedules: at most " + std::to_string(kMostSchedules));
   }
   schedules_.push_back(std::move(value));
-  row_[schedules_.size() - 1] = schedules_.back()(step());
+  planned_ = false;
   return row_ + schedules_.size() - 1;
 }
 
-void TrainingState::plan(int64_t steps) {
-  if (steps < 0 || steps > kWindow) {
-    throw Error(Exit::kInternal,
-                "schedules: at most " + std::to_string(kWindow) + " steps ahead, given " + std::to_string(steps));
-  }
+void TrainingState::set_step(int64_t step) {
+  words_->step = step;
+  planned_ = false;
+}
+
+void TrainingState::plan() {
+  if (planned_ && words_->step - words_->base < kWindow) return;
+  planned_ = true;
   words_->base = words_->step;
-  for (int64_t i = 0; i < steps; ++i) {
-    for (size_t k = 0; k < schedules_.size(); ++k)
-      table_[i * kMostSchedules + static_cast<int64_t>(k)] = schedules_[k](words_->step + i);
+  for (int64_t i = 0; i < kWindow; ++i) {
+    double* row = table_ + i * kMostSchedules;
+    for (size_t k = 0; k < schedules_.size(); ++k) row[k] = schedules_[k](words_->step + i);
   }
 }
 

@@ -33,10 +33,10 @@ class TrainingState {
   void advance();  ///< log the statistics, then ++step; nothing while the fault is set
 
   // Between steps, on the host.
-  /// Writes the scheduled values of the next `steps` steps, at most kWindow.
-  void plan(int64_t steps);
+  /// Writes the scheduled values of the next kWindow steps, if the present step has none yet.
+  void plan();
   int64_t step() const { return words_->step; }
-  void set_step(int64_t step) { words_->step = step; }
+  void set_step(int64_t step);
   const Fault& fault() const { return words_->fault; }
   void clear_fault() { words_->fault = {}; }
   /// The logged row of a step among the last kWindow: the statistics in the order of their names, then the gradient
@@ -63,6 +63,7 @@ class TrainingState {
   Words* words_;
   double* table_;
   double* row_;
+  bool planned_ = false;
 };
 
 }  // namespace hourglass

@@ -84,7 +84,6 @@ void Trainer::run(int64_t steps) {
   while (steps > 0) {
     const int64_t first = state_.step();
     const int64_t window = std::min<int64_t>(steps, TrainingState::kWindow);
-    state_.plan(window);
     for (int64_t i = 0; i < window && state_.fault().code == 0; ++i) {
       try {
         step_graph_->run();
@@ -105,7 +104,6 @@ void Trainer::explain_fault() {
   const std::string step = "step " + std::to_string(fault.step) + ": ";
   tape_.detect_anomaly(true);
   try {
-    state_.plan(1);
     step_graph_->run();
   } catch (const Error& error) {
     tape_.detect_anomaly(options_.detect_anomaly);

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/base/types.h"
+
+namespace hourglass {
+
+/// All samples of all splits, as a data set holds them. Not owned.
+struct SampleStore {
+  const void* data = nullptr;  ///< (rows, columns), u8 meaning 0..1, or f32
+  Dtype dtype = Dtype::kU8;
+  int64_t rows = 0;
+  int columns = 0;
+};
+
+}  // namespace hourglass
