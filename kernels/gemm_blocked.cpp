@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Our own float matrix product. K is cut into blocks of kDepth; of each, B's columns are packed into panels of up to
-// three vectors (zero-padded), which stay in the nearest caches while MR rows of A at a time run over them, with MR x 3
+// three vectors, which stay in the nearest caches while MR rows of A at a time run over them, with MR x 3
 // accumulators in registers. A is read in place: its elements are broadcast. MR is 8 with 32 vector registers, else 4.
 // This file alone is compiled with -ffp-contract=fast: the multiply-add is fused where the machine has it.
 //
@@ -72,14 +72,19 @@ HOURGLASS_INLINE void transpose(Floats<L> (&rows)[L]) {
   if constexpr (S > 1) transpose<L, S / 2>(rows);
 }
 
-/// panel[k][j] = b[k ldb + j] for `columns` columns, zeros up to `width`.
+/// panel[k][j] = b[k ldb + j] for `columns` columns. The rest of `width` holds what follows in memory, which is still
+/// b's next row, or zeros: results of those columns are never stored.
 template <int L>
 HOURGLASS_INLINE void pack(const float* b, int64_t ldb, int depth, int columns, int width, float* panel) {
   for (int k = 0; k < depth; ++k, b += ldb, panel += width) {
-    int j = 0;
-    for (; j + L <= columns; j += L) store<L>(panel + j, load<L>(b + j));
-    for (; j < columns; ++j) panel[j] = b[j];
-    for (; j < width; ++j) panel[j] = 0;
+    const int64_t readable = (depth - 1 - k) * ldb + columns;
+    for (int j = 0; j < width; j += L) {
+      if (j + L <= readable) {
+        store<L>(panel + j, load<L>(b + j));
+      } else {
+        for (int i = 0; i < L; ++i) panel[j + i] = j + i < columns ? b[j + i] : 0.0f;
+      }
+    }
   }
 }
 
@@ -100,6 +105,24 @@ HOURGLASS_INLINE void pack_transposed(const float* b, int64_t ldb, int depth, in
     }
     for (; k < depth; ++k) {
       for (int i = 0; i < L; ++i) panel[k * width + j + i] = i < rows ? from[i * ldb + k] : 0.0f;
+    }
+  }
+}
+
+/// Writes the first `columns` of NV vectors; only the last vector may be cut.
+template <int L, int NV>
+HOURGLASS_INLINE void store_row(float* to, const Floats<L> (&sums)[NV], int columns, bool add) {
+#pragma GCC unroll 4
+  for (int v = 0; v < NV; ++v, to += L) {
+    const int left = columns - v * L;
+    if (left >= L) {
+      store<L>(to, add ? load<L>(to) + sums[v] : sums[v]);
+    } else {
+      float cut[L];
+      store<L>(cut, sums[v]);
+      for (int j = 0; j < L; ++j) {
+        if (j < left) to[j] = add ? to[j] + cut[j] : cut[j];
+      }
     }
   }
 }
@@ -125,19 +148,12 @@ HOURGLASS_INLINE void micro_kernel(int depth, const float* const (&rows)[MR], in
   }
   if (m == MR && columns == NV * L) {
 #pragma GCC unroll 8
-    for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) {
-        float* to = c + i * ldc + v * L;
-        store<L>(to, add ? load<L>(to) + sums[i][v] : sums[i][v]);
-      }
-    }
+    for (int i = 0; i < MR; ++i) store_row<L, NV>(c + i * ldc, sums[i], NV * L, add);
     return;
   }
-  float edge[MR][NV * L];
-  std::memcpy(edge, sums, sizeof edge);
-  for (int i = 0; i < m; ++i) {
-    for (int j = 0; j < columns; ++j) c[i * ldc + j] = add ? c[i * ldc + j] + edge[i][j] : edge[i][j];
+#pragma GCC unroll 8
+  for (int i = 0; i < MR; ++i) {
+    if (i < m) store_row<L, NV>(c + i * ldc, sums[i], columns, add);
   }
 }
 
