@@ -9,6 +9,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 /// Distance from one float to the next at y.
 double ulp(double y) {
+  if (std::isnan(y)) return 1;
   const double magnitude = std::clamp(std::abs(y), 0x1p-126, 0x1p127);
   return std::ldexp(1.0, std::ilogb(magnitude) - 23);
 }
