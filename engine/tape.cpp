@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/tape.h"
 
-#include <cmath>
 #include <string>
 
 #include "engine/dispatch.h"
@@ -190,42 +189,6 @@ void Tape::backward(const Term* terms, size_t count, Groups groups) {
       running_ = -1;
     }
     for (uint32_t k = 0; k < r.nodes; ++k) release(nodes_[static_cast<size_t>(output_nodes_[r.first_node + k])]);
-  }
-}
-
-void Tape::check_finite(const char* op, const char* what, const void* data, const Shape& shape, Dtype dtype) const {
-  if (!data || ctx().device == Device::kMeasure) return;
-  const auto look = [&](const auto* values) {
-    for (int64_t i = 0; i < shape.elements(); ++i) {
-      if (!std::isfinite(values[i])) {
-        throw Error(Exit::kNotFinite, std::string(op) + ": " + what + " " + to_string(shape) + " has " +
-                                          std::to_string(values[i]) + " at element " + std::to_string(i) +
-                                          ", expected finite values");
-      }
-    }
-  };
-  if (dtype == Dtype::kF32) look(static_cast<const float*>(data));
-  if (dtype == Dtype::kF64) look(static_cast<const double*>(data));
-}
-
-void Tape::check_outputs(const Record& r) const {
-  for (uint32_t k = 0; k < r.nodes; ++k) {
-    const Node& node = nodes_[static_cast<size_t>(output_nodes_[r.first_node + k])];
-    check_finite(r.name, "output", node.data, node.shape, node.dtype);
-  }
-}
-
-void Tape::check_gradients(const Record& r) const {
-  for (uint32_t k = 0; k < r.nodes; ++k) {
-    const Node& output = nodes_[static_cast<size_t>(output_nodes_[r.first_node + k])];
-    for (uint32_t i = 0; i < output.inputs; ++i) {
-      const Var& v = inputs_[output.first_input + i];
-      const bool wanted = v.groups & wanted_;
-      if (wanted && v.leaf) check_finite(r.name, "gradient of a parameter", v.leaf->grad, v.shape, v.dtype);
-      if (wanted && !v.leaf) {
-        check_finite(r.name, "gradient of an input", nodes_[static_cast<size_t>(v.node)].grad, v.shape, v.dtype);
-      }
-    }
   }
 }
 
