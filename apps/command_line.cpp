@@ -103,6 +103,26 @@ Parsed chosen(const std::string& name, CommandOptions&& options) {
   return std::move(options.doctor);
 }
 
+/// As a shell would take it.
+std::string as_typed(int argc, const char* const* argv) {
+  std::string text;
+  for (int i = 0; i < argc; ++i) {
+    const std::string word = argv[i];
+    const bool plain = !word.empty() && word.find_first_not_of(
+                                            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                            "0123456789-_=+.,:/@%") == std::string::npos;
+    text += i > 0 ? " " : "";
+    if (plain) {
+      text += word;
+      continue;
+    }
+    text += '\'';
+    for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    text += '\'';
+  }
+  return text;
+}
+
 std::string version_text() {
   const BuildInfo& build = build_info();
   return std::string("hourglass ") + build.version + " (" + build.commit + ")\n";
@@ -154,6 +174,7 @@ Parsed parse(int argc, const char* const* argv) {
   const std::set<std::string> from_line = apply_command_line(*command);
   if (!rest.empty()) throw Error(Exit::kUsage, "hourglass " + name + ": unexpected argument \"" + rest.front() + "\"");
   if (name == "train") {
+    options.train.command_line = as_typed(argc, argv);
     options.train.given = from_file;
     options.train.given.insert(from_line.begin(), from_line.end());
     finish(options.train, from_file, from_line);

@@ -94,9 +94,8 @@ std::vector<Command> command_table(CommandOptions& o) {
        option_table(o.interpolate)},
       {"embed",
        "the latent codes of images",
-       "Writes mu.npy, logvar.npy, labels.npy and embedding.csv; for a code of size 2 also the pictures scatter.png "
-       "and "
-       "manifold.png.",
+       "Writes mu.npy, logvar.npy, labels.npy and embedding.csv to RUN/embedding or --out; for a code of size 2 also "
+       "the pictures scatter.png and manifold.png.",
        {"hourglass embed runs/flat --split train"},
        option_table(o.embed)},
       {"info",

@@ -99,6 +99,11 @@ TEST_F(CommandLine, ReadsEachKindOfValue) {
   EXPECT_EQ(train({"vae", "--lr", "1", "--lr", "2"}).lr, 2) << "the last one counts";
 }
 
+TEST_F(CommandLine, IsRecordedAsAShellWouldTakeIt) {
+  EXPECT_EQ(train({"vae", "--lr=1e-3", "--out", "it's mine"}).command_line,
+            "hourglass train vae --lr=1e-3 --out 'it'\\''s mine'");
+}
+
 TEST_F(CommandLine, AliasesAreAccepted) {
   const TrainOptions o = train({"vae", "--batch-size", "64", "--latent-dim", "2", "--max-steps", "7"});
   EXPECT_EQ(o.batch, 64);

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// hourglass reconstruct RUN: the first images of a split above what the model makes of them, decode(encode(x)).
+#include <algorithm>
+
+#include "apps/commands.h"
+#include "apps/pictures.h"
+#include "apps/run_source.h"
+#include "apps/terminal.h"
+
+namespace hourglass {
+namespace {
+
+/// Mean over pixels and images, on the 0..1 scale.
+double mean_squared_error(const Matrix& x, const Matrix& y) {
+  double sum = 0;
+  for (size_t i = 0; i < x.values.size(); ++i) {
+    const double difference = double{y.values[i]} - double{x.values[i]};
+    sum += difference * difference;
+  }
+  return sum / static_cast<double>(x.values.size());
+}
+
+}  // namespace
+
+int run_reconstruct(const ReconstructOptions& options) {
+  RunSource source(options);
+  const Dataset data = source.load_data();
+  const Matrix images = first_images(data, data.split(options.split), options.n);
+  if (images.rows < options.n) {
+    notice("--n " + std::to_string(options.n) + ": the " + options.split + " split has " + count_text(images.rows) +
+           " images; all of them are shown");
+  }
+  const Matrix outputs = source.model().reconstruct(images);
+  const std::filesystem::path path = source.folder("figures") / "reconstructions.png";
+  write_reconstructions(path, images, outputs, source.config());
+  Json facts = source.facts(data, images.rows);
+  facts.set("mse", mean_squared_error(images, outputs)).set("figures", Json::array({path.string()}));
+  show_facts(options, facts);
+  return 0;
+}
+
+}  // namespace hourglass
