@@ -4,11 +4,8 @@
 #include <numeric>
 
 #include "models/autoencoder.h"
-#include "models/evaluation.h"
-#include "models/trainer.h"
 #include "models/vae.h"
-#include "tests/small_data.h"
-#include "tests/tape_model.h"
+#include "tests/model_fixture.h"
 
 namespace hourglass::test {
 namespace {
@@ -23,24 +20,6 @@ ModelConfig small_config(ModelKind kind) {
   c.activation = Activation::kTanh;
   return c;
 }
-
-/// A model in the f64 lane with a fixed batch.
-struct ModelFixture : TapeFixture {
-  std::unique_ptr<Model> model;
-  explicit ModelFixture(const ModelConfig& config) {
-    model = make_model(parameters, config);
-    allocate();
-  }
-  Batch batch(int rows = 4) {
-    Batch b;
-    b.x = tape.constant({rows, model->config().pixels()}, Dtype::kF64);
-    for (int64_t i = 0; i < b.x.shape.elements(); ++i) {
-      b.x.as<double>()[i] = 0.5 + 0.5 * std::sin(1.3 * static_cast<double>(i));
-    }
-    b.noise.seed = 5;
-    return b;
-  }
-};
 
 void check_model(const ModelConfig& config, int samples) {
   ModelFixture f(config);
@@ -141,12 +120,6 @@ TEST(models, a_vae_without_noise_and_kl_is_an_autoencoder) {
     if (p.name == "head.weight") std::fill_n(vae.values(p) + d * h, d * h, 0.0);
     if (p.name == "head.bias") std::fill_n(vae.values(p) + d, d, -2000.0);
   }
-  const auto find = [](Parameters& parameters, const std::string& name) -> Parameter& {
-    for (Parameter& p : parameters.all()) {
-      if (p.name == name) return p;
-    }
-    throw std::runtime_error("no parameter " + name);
-  };
   for (Parameter& p : ae.parameters.all()) {
     std::string twin = p.name;
     if (p.name.rfind("encoder.2.", 0) == 0) twin = "head." + p.name.substr(10);
