@@ -170,8 +170,12 @@ void add_machine_rows(TrainOptions& o, OptionTable& table) {
       });
 }
 
+OptionRow figures(std::string& out) {
+  return unset("RUN/figures", {"out", &out, "FOLDER", "where the picture is written"});
+}
+
 /// The rows of a command on a run: its own, then the common ones.
-OptionTable run_table(RunOptions& o, const char* group, OptionTable own) {
+OptionTable run_table(RunOptions& o, const char* group, OptionTable own, OptionRow out) {
   OptionTable table;
   add(table, "",
       {positional({"run",
@@ -190,9 +194,9 @@ OptionTable run_table(RunOptions& o, const char* group, OptionTable own) {
           threads(o.threads),
           alias("batch-size", {"batch", &o.batch, "N", "images computed at once", between(1, kLargestBatch)}),
           seed(o.seed, "of everything drawn at random"),
-          unset("RUN/figures", {"out", &o.out, "FOLDER", "where files are written"}),
+          std::move(out),
           json(o.json),
-          {"quiet", &o.quiet, "", "no progress bar and no tables"},
+          {"quiet", &o.quiet, "", "no progress bar, and no output but what --json and eval print"},
       });
   return table;
 }
@@ -217,25 +221,32 @@ OptionTable option_table(EvalOptions& o) {
   return run_table(o, "Evaluation",
                    {unset("no such bound",
                           {"iwae-samples", &o.iwae_samples, "K",
-                           "draws an image of the importance-weighted bound of the likelihood", between(0, 1 << 24)})});
+                           "draws an image of the importance-weighted bound of the likelihood", between(0, 1 << 24)})},
+                   unset("no file", {"out", &o.out, "FOLDER", "where evaluation.json is written, too"}));
 }
 
 OptionTable option_table(SampleOptions& o) {
-  return run_table(o, "Samples", {{"n", &o.n, "N", "images to draw", between(1, 1 << 20)}});
+  return run_table(o, "Samples", {{"n", &o.n, "N", "images to draw", between(1, 1 << 20)}}, figures(o.out));
 }
 
 OptionTable option_table(ReconstructOptions& o) {
-  return run_table(o, "Reconstructions", {{"n", &o.n, "N", "images to reconstruct", between(1, 1 << 20)}});
+  return run_table(o, "Reconstructions", {{"n", &o.n, "N", "images to reconstruct", between(1, 1 << 20)}},
+                   figures(o.out));
 }
 
 OptionTable option_table(InterpolateOptions& o) {
   return run_table(o, "Interpolation",
                    {{"pairs", &o.pairs, "N", "pairs of images, a row each", between(1, 1 << 16)},
                     {"steps", &o.steps, "N", "images in a row, both ends included", between(2, 1 << 16)},
-                    {"spherical", &o.spherical, "", "along the great circle instead of the straight line"}});
+                    {"spherical", &o.spherical, "", "along the great circle instead of the straight line"}},
+                   figures(o.out));
 }
 
-OptionTable option_table(EmbedOptions& o) { return run_table(o, "", {}); }
+OptionTable option_table(EmbedOptions& o) {
+  return run_table(
+      o, "", {},
+      unset("RUN/embedding, pictures RUN/figures", {"out", &o.out, "FOLDER", "where everything is written"}));
+}
 
 OptionTable option_table(InfoOptions& o) {
   OptionTable table;

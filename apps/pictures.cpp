@@ -2,6 +2,9 @@
 #include "apps/pictures.h"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
+#include <numbers>
 
 #include "engine/figure.h"
 #include "engine/io/png.h"
@@ -39,6 +42,46 @@ LinePlot plot(const std::vector<Json>& metrics, const std::string& title, const 
   return p;
 }
 
+using Coordinates = std::array<float, kGridSide>;
+
+/// The x with P(Z < x) = p for a standard normal Z, by bisection.
+float normal_quantile(double p) {
+  double low = -10, high = 10;
+  for (int i = 0; i < 60; ++i) {
+    const double middle = (low + high) / 2;
+    (std::erfc(-middle / std::numbers::sqrt2) / 2 < p ? low : high) = middle;
+  }
+  return static_cast<float>(low);
+}
+
+Coordinates central_coordinates(const Matrix& codes, int column) {
+  constexpr double kLeftOut = 0.02;  // at each end: far codes are few, and pictures between them mean little
+  std::vector<float> values;
+  for (int64_t r = 0; r < codes.rows; ++r) values.push_back(codes.row(r)[column]);
+  std::sort(values.begin(), values.end());
+  const auto at = [&](double share) {
+    return values[static_cast<size_t>(share * static_cast<double>(values.size() - 1))];
+  };
+  const float low = at(kLeftOut), high = at(1 - kLeftOut);
+  Coordinates coordinates;
+  for (int i = 0; i < kGridSide; ++i) {
+    coordinates[static_cast<size_t>(i)] = low + (high - low) * static_cast<float>(i) / (kGridSide - 1);
+  }
+  return coordinates;
+}
+
+Matrix grid_of(const Coordinates& horizontal, const Coordinates& vertical) {
+  Matrix z(kGridSide * kGridSide, 2);
+  for (size_t r = 0; r < kGridSide; ++r) {
+    for (size_t c = 0; c < kGridSide; ++c) {
+      float* code = z.row(static_cast<int64_t>(r * kGridSide + c));
+      code[0] = horizontal[c];
+      code[1] = vertical[kGridSide - 1 - r];
+    }
+  }
+  return z;
+}
+
 }  // namespace
 
 Matrix standard_normals(int n, int latent, uint32_t seed) {
@@ -73,6 +116,28 @@ void write_grid(const std::filesystem::path& path, const Matrix& images, const M
   options.columns = columns;
   options.gap = gap;
   write_png(path, draw_image_grid(images.values.data(), static_cast<int>(images.rows), image_shape(config), options));
+}
+
+void write_scatter(const std::filesystem::path& path, const Matrix& codes, const std::vector<int32_t>& labels,
+                   const std::vector<std::string>& label_names, const std::string& title) {
+  ScatterPlot plot;
+  plot.title = title;
+  plot.x_label = "z0";
+  plot.y_label = "z1";
+  plot.points = codes.values;
+  plot.labels = labels;
+  plot.label_names = label_names;
+  write_png(path, draw_scatter(plot));
+}
+
+Matrix prior_grid() {
+  Coordinates quantiles;
+  for (size_t i = 0; i < kGridSide; ++i) quantiles[i] = normal_quantile((static_cast<double>(i) + 0.5) / kGridSide);
+  return grid_of(quantiles, quantiles);
+}
+
+Matrix central_grid(const Matrix& codes) {
+  return grid_of(central_coordinates(codes, 0), central_coordinates(codes, 1));
 }
 
 void write_curves(const std::filesystem::path& path, const std::vector<Json>& metrics, const std::string& title) {

@@ -28,4 +28,17 @@ void write_grid(const std::filesystem::path& path, const Matrix& images, const M
 /// Curves of the objective and its terms from the lines of metrics.jsonl.
 void write_curves(const std::filesystem::path& path, const std::vector<Json>& metrics, const std::string& title);
 
+/// Points of the latent plane (N, 2), colored by class; `labels` may be empty.
+void write_scatter(const std::filesystem::path& path, const Matrix& codes, const std::vector<int32_t>& labels,
+                   const std::vector<std::string>& label_names, const std::string& title);
+
+// A kGridSide x kGridSide grid of codes over the latent plane, in the order of write_grid with kGridSide columns: the
+// first coordinate grows to the right and the second upwards, as in the scatter.
+inline constexpr int kGridSide = 20;
+/// Each cell has the same probability under the prior N(0, I): coordinates are quantiles at the cells' middles
+/// (Kingma and Welling, arXiv 1312.6114, figure 4).
+Matrix prior_grid();
+/// Evenly over the middle 96 % of the codes along each axis: an autoencoder has no prior.
+Matrix central_grid(const Matrix& codes);
+
 }  // namespace hourglass

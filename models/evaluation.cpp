@@ -85,7 +85,7 @@ void Evaluator::add_batch(int rows, Sums& sums) const {
   }
 }
 
-Evaluation Evaluator::run() {
+Evaluation Evaluator::run(const std::function<void(int64_t)>& report) {
   const auto start = std::chrono::steady_clock::now();
   Sums sums;
   sums.mu.resize(static_cast<size_t>(model_->config().latent));
@@ -94,6 +94,7 @@ Evaluation Evaluator::run() {
     const int rows = source_.select(first);
     graph_->run();
     add_batch(rows, sums);
+    if (report) report(first + rows);
   }
   const double n = static_cast<double>(source_.size()), pixels = model_->config().pixels();
   Evaluation e;
@@ -120,7 +121,8 @@ Evaluation Evaluator::run() {
   }
   if (importance_) {
     e.iwae_samples = options_.iwae_samples;
-    e.iwae_bound = importance_->run();
+    const auto inner = [&](int64_t decoded) { report(source_.size() + decoded); };
+    e.iwae_bound = importance_->run(report ? std::function<void(int64_t)>(inner) : nullptr);
   }
   e.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return e;

@@ -2,6 +2,7 @@
 // How good a model is on a data split, each sample counted exactly once, in units that can be compared.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -56,7 +57,10 @@ class Evaluator {
             const EvaluationOptions& options, Dtype dtype = Dtype::kF32);
 
   ~Evaluator();
-  Evaluation run();
+  /// `report` is told how much of work() is done, now and then.
+  Evaluation run(const std::function<void(int64_t)>& report = {});
+  /// Decoded images of a run, importance samples included.
+  int64_t work() const { return source_.size() * (1 + (importance_ ? options_.iwae_samples : 0)); }
   /// Bytes of arena it needs.
   size_t bytes() const;
 

@@ -79,7 +79,7 @@ void ImportanceBound::add(const Chunk& chunk, int rows, std::vector<double>& lar
   }
 }
 
-double ImportanceBound::run() {
+double ImportanceBound::run(const std::function<void(int64_t)>& report) {
   double total = 0;
   for (int64_t first = 0; first < source_.size(); first += kImages) {
     const int rows = source_.select(first);
@@ -90,6 +90,7 @@ double ImportanceBound::run() {
       chunk.graph->run();
       add(chunk, rows, largest, scaled_sum);
       draw += chunk.draws;
+      if (report) report(first * samples_ + int64_t{rows} * draw);
     }
     for (size_t i = 0; i < static_cast<size_t>(rows); ++i) {
       total += largest[i] + std::log(scaled_sum[i]) - std::log(static_cast<double>(samples_));

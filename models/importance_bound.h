@@ -2,6 +2,7 @@
 // The importance-weighted bound on log p(x).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -21,7 +22,8 @@ class ImportanceBound {
   ImportanceBound(Runtime& runtime, const Model& model, const SampleStore& store, const std::vector<int32_t>& split,
                   const BatchOptions& options, int samples, Dtype dtype);
 
-  double run();
+  /// `report` is told how many draws are decoded, of samples times images.
+  double run(const std::function<void(int64_t)>& report = {});
   size_t bytes() const;
 
  private:

@@ -77,11 +77,10 @@ int run_eval(const EvalOptions& options) {
                                   " is an autoencoder, which has no likelihood to bound; expected a vae");
   }
   const Dataset data = source.load_data();
-  EvaluationOptions how =
-      evaluation_options(source.objective(), options.batch, static_cast<uint32_t>(options.seed));
+  EvaluationOptions how = evaluation_options(source.objective(), options.batch, static_cast<uint32_t>(options.seed));
   how.iwae_samples = options.iwae_samples;
   const std::vector<int32_t>& split = data.split(options.split);
-  Evaluator evaluator(source.model().runtime(), source.model().model(), store_of(data), split, how);
+  Evaluator evaluator(source.model().runtime(), source.model().model(), data.store(), split, how);
   Progress progress(!options.quiet, "eval", evaluator.work());
   const Evaluation result = evaluator.run([&](int64_t done) { progress.update(done, ""); });
   progress.clear();

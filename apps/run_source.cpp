@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "apps/run_source.h"
+
+#include "apps/facts.h"
+#include "apps/run_folder.h"
+#include "apps/terminal.h"
+#include "engine/io/files.h"
+#include "kernels/base/error.h"
+
+namespace hourglass {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string size_text(int height, int width, int channels) {
+  return std::to_string(height) + " x " + std::to_string(width) + " x " + std::to_string(channels);
+}
+
+}  // namespace
+
+RunSource::RunSource(const RunOptions& options)
+    : options_(options), model_(Inference::load(options.run, {options.device, options.threads})) {
+  for (const std::string& line : model_.notices()) notice(line);
+}
+
+Json RunSource::metadata(const std::string& key) const {
+  const std::string what = model_.checkpoint().string() + ": " + key;
+  const auto found = model_.metadata().find(key);
+  if (found == model_.metadata().end()) throw Error(Exit::kCheckpoint, what + ": not in the checkpoint");
+  return Json::parse(found->second, what, Exit::kCheckpoint);
+}
+
+Dataset RunSource::load_data() const {
+  const Json record = metadata("data");
+  const std::string& trained_on = record.get_string("data");
+  DataOptions data;
+  data.spec = options_.data.empty() ? trained_on : options_.data;
+  data.data_dir = options_.data_dir;
+  data.image_size = static_cast<int>(record.get_integer("image_size"));
+  data.test_fraction = record.get_number("test_fraction");
+  data.val_fraction = record.get_number("val_fraction");
+  data.skip_bad = record.get_bool("skip_bad");
+  data.unit_range = config().likelihood == LikelihoodKind::kBernoulli;
+  Dataset dataset = load_dataset(data);
+  for (const std::string& line : dataset.notices) notice(line);
+  const ModelConfig& c = config();
+  if (dataset.height != c.height || dataset.width != c.width || dataset.channels != c.channels) {
+    throw Error(Exit::kData, "--data " + data.spec + ": images of " +
+                                 size_text(dataset.height, dataset.width, dataset.channels) + ", and the model of " +
+                                 options_.run + " expects " + size_text(c.height, c.width, c.channels));
+  }
+  if (data.spec == trained_on && dataset.checksum != record.get_string("checksum")) {
+    notice("the data have changed since the training: " + data.spec + " has the checksum " + dataset.checksum +
+           ", the run recorded " + record.get_string("checksum"));
+  }
+  dataset.split(options_.split);
+  return dataset;
+}
+
+fs::path RunSource::folder(const char* name) const {
+  fs::path folder = options_.out;
+  if (folder.empty()) {
+    std::error_code ignored;
+    fs::path run = options_.run;
+    if (!fs::is_directory(run, ignored)) {
+      const fs::path beside = fs::absolute(run).lexically_normal().parent_path();
+      run = beside.filename() == "checkpoints" && is_run_folder(beside.parent_path()) ? beside.parent_path() : "";
+    }
+    folder = run / name;
+  }
+  make_folders(folder);
+  return folder;
+}
+
+Json RunSource::facts() const {
+  return Json::object(
+      {{"model", name_of(config().kind)}, {"checkpoint", model_.checkpoint().string()}, {"step", model_.step()}});
+}
+
+Json RunSource::facts(const Dataset& data, int64_t n) const {
+  Json all =
+      Json::object({{"model", name_of(config().kind)}, {"data", data.name}, {"split", options_.split}, {"n", n}});
+  for (const JsonMember& member : facts().members()) all.set(member.key, member.value);
+  return all;
+}
+
+void show_facts(const RunOptions& options, const Json& facts) {
+  if (options.json || !options.quiet) print_facts(facts, options.json);
+}
+
+}  // namespace hourglass
