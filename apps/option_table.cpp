@@ -171,7 +171,7 @@ void add_machine_rows(TrainOptions& o, OptionTable& table) {
 }
 
 OptionRow figures(std::string& out) {
-  return unset("RUN/figures", {"out", &out, "FOLDER", "where the picture is written"});
+  return unset("RUN/figures", {"out", &out, "FOLDER|FILE.png", "where the picture is written"});
 }
 
 /// The rows of a command on a run: its own, then the common ones.

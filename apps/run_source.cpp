@@ -72,6 +72,13 @@ fs::path RunSource::folder(const char* name) const {
   return folder;
 }
 
+fs::path RunSource::picture(const char* name) const {
+  const fs::path out = options_.out;
+  if (out.extension() != ".png") return folder("figures") / name;
+  if (out.has_parent_path()) make_folders(out.parent_path());
+  return out;
+}
+
 Json RunSource::facts() const {
   return Json::object(
       {{"model", name_of(config().kind)}, {"checkpoint", model_.checkpoint().string()}, {"step", model_.step()}});
@@ -80,7 +87,8 @@ Json RunSource::facts() const {
 Json RunSource::facts(const Dataset& data, int64_t n) const {
   Json all =
       Json::object({{"model", name_of(config().kind)}, {"data", data.name}, {"split", options_.split}, {"n", n}});
-  for (const JsonMember& member : facts().members()) all.set(member.key, member.value);
+  const Json model = facts();
+  for (const JsonMember& member : model.members()) all.set(member.key, member.value);
   return all;
 }
 

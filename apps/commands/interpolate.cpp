@@ -40,16 +40,19 @@ void walk(const float* a, const float* b, int steps, bool spherical, int d, floa
   }
 }
 
-/// Two rows of the store a pair, all different, the same for a seed.
+/// Two rows of the store a pair, all different, the same for a seed; fewer pairs where the split is small.
 std::vector<int32_t> drawn_rows(const std::vector<int32_t>& split, const InterpolateOptions& options) {
-  const uint32_t size = static_cast<uint32_t>(split.size()), count = 2 * static_cast<uint32_t>(options.pairs);
-  if (count > size) {
-    throw Error(Exit::kUsage, "--pairs " + std::to_string(options.pairs) + " takes " + std::to_string(count) +
-                                  " images, and the " + options.split + " split has " + std::to_string(size) +
-                                  "; expected at most --pairs " + std::to_string(size / 2));
+  const uint32_t size = static_cast<uint32_t>(split.size());
+  if (size < 2) throw Error(Exit::kData, "the " + options.split + " split has one image, and a pair takes two");
+  const uint32_t pairs = std::min(static_cast<uint32_t>(options.pairs), size / 2);
+  if (static_cast<int>(pairs) < options.pairs) {
+    notice("--pairs " + std::to_string(options.pairs) + ": the " + options.split + " split has images for " +
+           std::to_string(pairs));
   }
   std::vector<int32_t> rows;
-  for (uint32_t i = 0; i < count; ++i) rows.push_back(split[permute(i, size, static_cast<uint32_t>(options.seed), 0)]);
+  for (uint32_t i = 0; i < 2 * pairs; ++i) {
+    rows.push_back(split[permute(i, size, static_cast<uint32_t>(options.seed), 0)]);
+  }
   return rows;
 }
 
@@ -61,16 +64,17 @@ int run_interpolate(const InterpolateOptions& options) {
   const std::vector<int32_t> rows = drawn_rows(data.split(options.split), options);
   const Matrix codes = source.model().encode(first_images(data, rows, static_cast<int64_t>(rows.size())));
   const int d = codes.cols;
-  Matrix z(int64_t{options.pairs} * options.steps, d);
-  for (int pair = 0; pair < options.pairs; ++pair) {
+  const int64_t pairs = codes.rows / 2;
+  Matrix z(pairs * options.steps, d);
+  for (int64_t pair = 0; pair < pairs; ++pair) {
     walk(codes.row(2 * pair), codes.row(2 * pair + 1), options.steps, options.spherical, d,
-         z.row(int64_t{pair} * options.steps));
+         z.row(pair * options.steps));
   }
-  const std::filesystem::path path = source.folder("figures") / "interpolations.png";
+  const std::filesystem::path path = source.picture("interpolations.png");
   write_grid(path, source.model().decode(z), source.config(), options.steps);
   Json facts = source.facts(data, codes.rows), images = Json::array();
   for (const int32_t row : rows) images.push_back(row);
-  facts.set("pairs", options.pairs).set("steps", options.steps).set("spherical", options.spherical);
+  facts.set("pairs", pairs).set("steps", options.steps).set("spherical", options.spherical);
   facts.set("seed", options.seed).set("images", images).set("figures", Json::array({path.string()}));
   show_facts(options, facts);
   return 0;
