@@ -36,22 +36,6 @@ bool is_blank(const fs::path& folder) {
   return blank;
 }
 
-void check_existing(const fs::path& path, IfExists if_exists) {
-  std::error_code ignored;
-  if (!fs::is_directory(path, ignored)) {
-    throw Error(Exit::kUsage, path.string() + ": --out expects a folder, and this is a file");
-  }
-  if (is_blank(path)) return;
-  if (!is_run_folder(path)) {
-    throw Error(Exit::kUsage, path.string() + ": --out expects a new folder or one of Hourglass, and this one holds " +
-                                  "other files (no run.json of Hourglass); --overwrite and --resume leave it alone");
-  }
-  if (if_exists == IfExists::kRefuse) {
-    throw Error(Exit::kUsage, path.string() + ": this run folder exists; --resume goes on with it, --overwrite " +
-                                  "removes it first, --out FOLDER takes another");
-  }
-}
-
 }  // namespace
 
 bool is_run_folder(const fs::path& path) {
@@ -66,14 +50,32 @@ bool is_run_folder(const fs::path& path) {
   }
 }
 
-RunFolder::RunFolder(fs::path path, IfExists if_exists) : path_(std::move(path)) {
+void check_run_folder(const fs::path& path, IfExists if_exists) {
   std::error_code ignored;
+  if (!fs::exists(path, ignored)) return;
+  if (!fs::is_directory(path, ignored)) {
+    throw Error(Exit::kUsage, path.string() + ": --out expects a folder, and this is a file");
+  }
+  if (is_blank(path)) return;
+  if (!is_run_folder(path)) {
+    throw Error(Exit::kUsage, path.string() + ": --out expects a new folder or one of Hourglass, and this one holds " +
+                                  "other files (no run.json of Hourglass); --overwrite and --resume leave it alone");
+  }
+  if (if_exists == IfExists::kRefuse) {
+    throw Error(Exit::kUsage, path.string() + ": this run folder exists; --resume goes on with it, --overwrite " +
+                                  "removes it first, --out FOLDER takes another");
+  }
+}
+
+RunFolder::RunFolder(fs::path path, IfExists if_exists) : path_(std::move(path)) {
   // Before the lock file is made: a folder that is refused is left exactly as it is.
-  if (fs::exists(path_, ignored)) check_existing(path_, if_exists);
+  check_run_folder(path_, if_exists);
   make_folders(path_);
   lock_ = std::make_unique<FileLock>(path_ / kLock);
-  check_existing(path_, if_exists);  // again: it may have changed before the lock was ours
+  check_run_folder(path_, if_exists);  // again: it may have changed before the lock was ours
   if (if_exists == IfExists::kOverwrite) empty();
+  // From here on the folder is known as a run, whenever the process dies.
+  if (!is_run_folder(path_)) write_record(Json::object());
   make_folders(path_ / "checkpoints");
   make_folders(figures());
   remove_temporary_files(path_);

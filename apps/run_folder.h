@@ -40,7 +40,7 @@ class RunFolder {
   bool has_checkpoint() const;
   /// The run ended: its summary.json, which is removed when training goes on.
   std::optional<Json> summary() const;
-  /// What run.json says; null where there is none yet.
+  /// What run.json says; of a new run no more than "program".
   Json run_record() const;
 
   // Each replaces its file atomically.
@@ -69,6 +69,10 @@ class RunFolder {
   std::unique_ptr<FileLock> lock_;
   std::unique_ptr<AppendFile> metrics_;
 };
+
+/// Throws as the constructor of RunFolder would for what is there, and changes nothing: a refusal should not come only
+/// after the data are loaded.
+void check_run_folder(const std::filesystem::path& path, IfExists if_exists);
 
 /// Whether `path` holds a run.json that Hourglass wrote.
 bool is_run_folder(const std::filesystem::path& path);

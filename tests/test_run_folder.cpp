@@ -82,7 +82,7 @@ TEST_F(RunFolderTest, OverwriteRemovesARun) {
   write(run_ / "figures" / "mine.png", "x");
   const RunFolder folder(run_, IfExists::kOverwrite);
   EXPECT_FALSE(folder.has_checkpoint());
-  EXPECT_FALSE(fs::exists(run_ / "run.json"));
+  EXPECT_EQ(folder.run_record().find("version"), nullptr);
   EXPECT_FALSE(fs::exists(run_ / "metrics.jsonl"));
   EXPECT_TRUE(fs::is_empty(run_ / "figures"));
 }
@@ -142,6 +142,9 @@ TEST_F(RunFolderTest, AStartThatWasKilledCanBeRepeated) {
   write(run_ / "run.json.tmp-12345", "{");
   EXPECT_NO_THROW(RunFolder(run_, IfExists::kRefuse));
   EXPECT_FALSE(fs::exists(run_ / "run.json.tmp-12345"));
+  expect_error([&] { RunFolder(run_, IfExists::kRefuse); }, Exit::kUsage, {"--overwrite"});
+  EXPECT_NO_THROW(RunFolder(run_, IfExists::kResume)) << "a run from its first moment on";
+  EXPECT_NO_THROW(RunFolder(run_, IfExists::kOverwrite));
 }
 
 TEST_F(RunFolderTest, KeepsTheNewestCheckpoints) {

@@ -45,15 +45,16 @@ void resume(const RunFolder& folder, TrainingRun& run) {
 }  // namespace
 
 int run_train(const TrainOptions& options) {
+  const IfExists if_exists = options.resume      ? IfExists::kResume
+                             : options.overwrite ? IfExists::kOverwrite
+                                                 : IfExists::kRefuse;
+  if (!options.dry_run) check_run_folder(options.out, if_exists);
   const Dataset dataset = load_data(options);
   TrainingRun run(options, dataset);
   say(options, run.header());
   if (options.dry_run) return 0;
 
   // Only now, when everything that can be wrong was looked at, is a folder touched.
-  const IfExists if_exists = options.resume      ? IfExists::kResume
-                             : options.overwrite ? IfExists::kOverwrite
-                                                 : IfExists::kRefuse;
   RunFolder folder(options.out, if_exists);
   if (options.resume) {
     resume(folder, run);

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands on a run, end to end on a small one: what they write, what they print, and what they refuse.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <numeric>
+
+#include "apps/command_line.h"
+#include "apps/commands.h"
+#include "engine/io/files.h"
+#include "engine/io/json.h"
+#include "engine/io/npy.h"
+#include "engine/io/png.h"
+#include "kernels/base/error.h"
+
+namespace hourglass {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Run {
+  int operator()(const PrintText&) const { return 0; }
+  int operator()(const TrainOptions& options) const { return run_train(options); }
+  int operator()(const EvalOptions& options) const { return run_eval(options); }
+  int operator()(const SampleOptions& options) const { return run_sample(options); }
+  int operator()(const ReconstructOptions& options) const { return run_reconstruct(options); }
+  int operator()(const InterpolateOptions& options) const { return run_interpolate(options); }
+  int operator()(const EmbedOptions& options) const { return run_embed(options); }
+  int operator()(const InfoOptions& options) const { return run_info(options); }
+  int operator()(const DoctorOptions& options) const { return run_doctor(options); }
+};
+
+int hourglass_main(std::vector<std::string> words) {
+  std::vector<const char*> argv{"hourglass"};
+  for (const std::string& word : words) argv.push_back(word.c_str());
+  return std::visit(Run{}, parse(static_cast<int>(argv.size()), argv.data()));
+}
+
+/// The answer of a command with --json: one object and nothing else.
+Json answer(std::vector<std::string> words) {
+  words.push_back("--json");
+  ::testing::internal::CaptureStdout();
+  try {
+    EXPECT_EQ(hourglass_main(words), 0);
+  } catch (const Error& error) {
+    ADD_FAILURE() << error.what();
+  }
+  return Json::parse(::testing::internal::GetCapturedStdout(), words.front());
+}
+
+void expect_refused(const std::vector<std::string>& words, Exit exit, const std::vector<std::string>& parts) {
+  try {
+    hourglass_main(words);
+    ADD_FAILURE() << "accepted: " << ::testing::PrintToString(words);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.exit(), exit) << error.what();
+    for (const std::string& part : parts) {
+      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what() << "\nlacks: " << part;
+    }
+  }
+}
+
+class Commands : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    root_ = fs::temp_directory_path() / ("hourglass-commands-" + std::to_string(::getpid()));
+    fs::create_directories(root_);
+    for (const char* model : {"vae", "ae"}) {
+      ASSERT_EQ(hourglass_main({"train", model, "--data", "shapes:12:320", "--batch", "32", "--hidden", "16",
+                                "--latent", "2", "--epochs", "2", "--quiet", "--out", at(model)}),
+                0);
+    }
+  }
+  static void TearDownTestSuite() { fs::remove_all(root_); }
+
+  static std::string at(const std::string& name) { return (root_ / name).string(); }
+
+  /// A picture at least 600 pixels wide lies there.
+  static void expect_picture(const fs::path& path) {
+    ASSERT_TRUE(fs::exists(path)) << path;
+    EXPECT_GE(read_png(path).width, 600) << path;
+  }
+
+  inline static fs::path root_;
+};
+
+TEST_F(Commands, TrainLeavesARunFolder) {
+  for (const char* name : {"config.toml", "run.json", "metrics.jsonl", "summary.json", "checkpoints/latest"}) {
+    EXPECT_TRUE(fs::exists(root_ / "vae" / name)) << name;
+  }
+  for (const char* name : {"reconstructions.png", "samples.png", "curves.png"}) {
+    expect_picture(root_ / "vae" / "figures" / name);
+  }
+}
+
+TEST_F(Commands, EvalPrintsTheDocumentedKeys) {
+  const Json vae = answer({"eval", at("vae"), "--iwae-samples", "8"});
+  for (const char* key : {"model", "data", "split", "n", "elbo", "neg_elbo", "reconstruction", "kl", "objective",
+                          "bits_per_dim", "mse", "psnr", "active_units", "iwae_bound", "iwae_samples", "seconds"}) {
+    EXPECT_NE(vae.find(key), nullptr) << key;
+  }
+  EXPECT_EQ(vae.get_number("elbo"), -vae.get_number("neg_elbo"));
+  EXPECT_NEAR(vae.get_number("neg_elbo"), vae.get_number("reconstruction") + vae.get_number("kl"), 1e-9);
+  EXPECT_GE(vae.get_number("iwae_bound"), vae.get_number("elbo"));
+  EXPECT_TRUE(vae.at("bits_per_dim").is_null());
+  EXPECT_NE(vae.find("note"), nullptr) << "why it is null";
+  const Json ae = answer({"eval", at("ae")});
+  for (const char* key : {"bce", "mse", "psnr"}) EXPECT_NE(ae.find(key), nullptr) << key;
+}
+
+TEST_F(Commands, EvalGivesEqualDigitsTwice) {
+  for (const char* batch : {"500", "7"}) {
+    const Json a = answer({"eval", at("vae"), "--batch", batch}), b = answer({"eval", at("vae"), "--batch", batch});
+    for (const JsonMember& member : a.members()) {
+      if (member.key == "seconds") continue;
+      EXPECT_EQ(member.value.dump(), b.at(member.key).dump()) << member.key;
+    }
+  }
+  EXPECT_NE(answer({"eval", at("vae"), "--seed", "1"}).get_number("elbo"),
+            answer({"eval", at("vae")}).get_number("elbo"));
+}
+
+TEST_F(Commands, AFileMeansTheSameAsItsRun) {
+  const std::string checkpoint = answer({"eval", at("vae")}).get_string("checkpoint");
+  EXPECT_EQ(answer({"eval", checkpoint}).get_number("elbo"), answer({"eval", at("vae")}).get_number("elbo"));
+  fs::remove(root_ / "vae/figures/samples.png");
+  answer({"sample", checkpoint});
+  expect_picture(root_ / "vae/figures/samples.png");
+}
+
+TEST_F(Commands, PicturesAreDrawn) {
+  answer({"sample", at("vae"), "--n", "9", "--out", at("pictures")});
+  answer({"reconstruct", at("ae"), "--n", "5", "--out", at("pictures")});
+  answer({"interpolate", at("vae"), "--pairs", "2", "--steps", "4", "--spherical", "--out", at("pictures/mine.png")});
+  for (const char* name : {"samples.png", "reconstructions.png", "mine.png"}) expect_picture(root_ / "pictures" / name);
+  EXPECT_EQ(answer({"interpolate", at("ae"), "--pairs", "1000"}).get_integer("pairs"), 16) << "no more than there are";
+}
+
+TEST_F(Commands, SamplesDependOnTheSeedAlone) {
+  const auto sample = [](const char* seed, const char* n) {
+    answer({"sample", at("vae"), "--seed", seed, "--n", n, "--out", at("s.png")});
+    return read_file(at("s.png"));
+  };
+  EXPECT_EQ(sample("1", "16"), sample("1", "16"));
+  EXPECT_NE(sample("1", "16"), sample("2", "16"));
+}
+
+TEST_F(Commands, EmbedWritesOneRowAnImage) {
+  answer({"embed", at("vae"), "--split", "train", "--out", at("codes")});
+  const HostArray mu = read_npy(root_ / "codes/mu.npy"), logvar = read_npy(root_ / "codes/logvar.npy");
+  EXPECT_EQ(mu.shape, (std::vector<int64_t>{320, 2}));
+  EXPECT_EQ(logvar.shape, mu.shape);
+  EXPECT_EQ(read_npy(root_ / "codes/labels.npy").shape, std::vector<int64_t>{320});
+  std::ifstream csv(root_ / "codes/embedding.csv");
+  std::string header, first;
+  std::getline(csv, header);
+  std::getline(csv, first);
+  EXPECT_EQ(header, "index,label,z0,z1");
+  EXPECT_EQ(std::stof(first.substr(first.rfind(',') + 1)), mu.as<float>()[1]) << "read back to the same value";
+  expect_picture(root_ / "codes/scatter.png");
+  expect_picture(root_ / "codes/manifold.png");
+  answer({"embed", at("ae")});
+  EXPECT_TRUE(fs::exists(root_ / "ae/embedding/mu.npy"));
+  EXPECT_FALSE(fs::exists(root_ / "ae/embedding/logvar.npy")) << "an autoencoder has none";
+  expect_picture(root_ / "ae/figures/manifold.png");
+}
+
+TEST_F(Commands, WhatDoesNotFitIsRefused) {
+  expect_refused({"sample", at("ae")}, Exit::kUsage, {"vae"});
+  expect_refused({"eval", at("none")}, Exit::kCheckpoint, {at("none")});
+  expect_refused({"eval", at("vae"), "--split", "val"}, Exit::kData, {"val"});
+  expect_refused({"eval", at("vae"), "--data", "shapes:16:100"}, Exit::kData, {"12 x 12 x 1", "16 x 16 x 1"});
+  expect_refused({"eval", at("vae"), "--device", "cuda:0"}, Exit::kDevice, {"cuda"});
+  expect_refused({"train", "vae", "--data", "shapes:12:320", "--out", at("vae")}, Exit::kUsage,
+                 {"--resume", "--overwrite"});
+}
+
+TEST_F(Commands, OwnDataAreSplitAsInTrainingAndChangesAreNoticed) {
+  std::vector<uint8_t> pixels(100 * 16);
+  std::iota(pixels.begin(), pixels.end(), uint8_t{0});
+  const int64_t shape[] = {100, 4, 4};
+  write_npy(root_ / "own.npy", pixels, shape);
+  ASSERT_EQ(hourglass_main({"train", "vae", "--data", at("own.npy"), "--batch", "32", "--steps", "2", "--hidden",
+                            "none", "--latent", "2", "--test-fraction", "0.2", "--quiet", "--out", at("own")}),
+            0);
+  EXPECT_EQ(answer({"eval", at("own")}).get_integer("n"), 20) << "the fifth that training has not seen";
+  pixels[0] ^= 1;
+  write_npy(root_ / "own.npy", pixels, shape);
+  ::testing::internal::CaptureStderr();
+  answer({"eval", at("own")});
+  EXPECT_NE(::testing::internal::GetCapturedStderr().find("own.npy has the checksum"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace hourglass
