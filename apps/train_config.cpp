@@ -77,16 +77,36 @@ std::set<std::string> apply_config_file(const fs::path& path, const std::string&
   return names;
 }
 
-std::string config_text(const TrainOptions& options) {
+namespace {
+
+/// f(row) for each option that a run stores and that has a value, in the order of the help.
+template <class F>
+void for_each_stored(const TrainOptions& options, F&& f) {
   TrainOptions initial, copy = options;
   const OptionTable before = option_table(initial), now = option_table(copy);
-  std::string text = "# The options of this run. hourglass train --config FILE --out FOLDER repeats it.\n[train]\n";
   for (size_t i = 0; i < now.size(); ++i) {
     const bool stored = now[i].role == Role::kRun || now[i].role == Role::kMayDiffer;
     const bool replaced = now[i].name == "epochs" && options.steps > 0;
-    if (stored && !replaced && is_set(now[i], before[i])) text += now[i].name + " = " + to_toml(now[i]) + "\n";
+    if (stored && !replaced && is_set(now[i], before[i])) f(now[i]);
   }
+}
+
+}  // namespace
+
+std::string config_text(const TrainOptions& options) {
+  std::string text = "# The options of this run. hourglass train --config FILE --out FOLDER repeats it.\n[train]\n";
+  for_each_stored(options, [&](const OptionRow& row) { text += row.name + " = " + to_toml(row) + "\n"; });
   return text;
+}
+
+std::string options_line(const TrainOptions& options) {
+  std::string line;
+  for_each_stored(options, [&](const OptionRow& row) {
+    const std::string value = to_text(row);
+    if (row.positional || (row.is_flag() && value != "true")) return;
+    line += (line.empty() ? "--" : " --") + row.name + (row.is_flag() ? "" : " " + value);
+  });
+  return line;
 }
 
 void adopt_stored_options(TrainOptions& options) {

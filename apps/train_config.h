@@ -20,6 +20,9 @@ std::set<std::string> apply_config_file(const std::filesystem::path& path, const
 /// The config.toml of a run: read again, it gives the same options.
 std::string config_text(const TrainOptions& options);
 
+/// The same options as they would stand on the command line, defaults included: for the header of a run.
+std::string options_line(const TrainOptions& options);
+
 /// Completes the options of `--resume` from the run's own config.toml, where they were not given. One that was given
 /// and differs, and may not, is an Error(kUsage) naming it and both values. Does nothing where no such file is.
 void adopt_stored_options(TrainOptions& options);

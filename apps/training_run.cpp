@@ -27,6 +27,25 @@ std::string fixed(double value, int digits) {
   return text;
 }
 
+/// Broken at spaces before "--", for the second column of the header.
+std::string wrapped(const std::string& text) {
+  constexpr size_t kWidth = 96, kIndent = 14;
+  std::string result;
+  size_t line = 0;
+  for (size_t from = 0; from < text.size();) {
+    size_t to = text.find(" --", from + 1);
+    to = to == std::string::npos ? text.size() : to + 1;
+    if (line > 0 && line + (to - from) > kWidth) {
+      result += "\n" + std::string(kIndent, ' ');
+      line = 0;
+    }
+    result += text.substr(from, to - from);
+    line += to - from;
+    from = to;
+  }
+  return result;
+}
+
 /// A double that survives the trip through text.
 std::string exact(double value) {
   char text[40];
@@ -89,6 +108,7 @@ std::string TrainingRun::header() const {
                    count_text(static_cast<int64_t>(dataset_.test.size())) + " test images of " +
                    std::to_string(dataset_.height) + " x " + std::to_string(dataset_.width) + " x " +
                    std::to_string(dataset_.channels)},
+      {"options", wrapped(options_line(options_))},
       {"objective", objective_text(options_, dataset_)},
       {"batches", count_text(epoch) + " an epoch of " + std::to_string(options_.batch) +
                       ", always full: " + std::to_string(dropped) + " images wait for another epoch"},

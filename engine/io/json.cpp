@@ -178,12 +178,12 @@ const std::string& Json::as_string() const {
   return text_;
 }
 
-const std::vector<Json>& Json::elements() const {
+const std::vector<Json>& Json::elements() const& {
   if (!is_array()) fail_kind("an array");
   return elements_;
 }
 
-const std::vector<JsonMember>& Json::members() const {
+const std::vector<JsonMember>& Json::members() const& {
   if (!is_object()) fail_kind("an object");
   return members_;
 }

@@ -56,8 +56,11 @@ class Json {
   int64_t as_integer() const;  ///< a number written without fraction or exponent, within int64
   double as_number() const;    ///< integers too
   const std::string& as_string() const;
-  const std::vector<Json>& elements() const;       ///< of an array
-  const std::vector<JsonMember>& members() const;  ///< of an object, in their order
+  const std::vector<Json>& elements() const&;       ///< of an array
+  const std::vector<JsonMember>& members() const&;  ///< of an object, in their order
+  // Of a temporary they would dangle in the head of a range-for.
+  const std::vector<Json>& elements() const&& = delete;
+  const std::vector<JsonMember>& members() const&& = delete;
 
   // Members of an object. The message of a missing or mistyped one names the key.
   const Json* find(std::string_view key) const;  ///< null if absent
