@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fully connected autoencoder: code = encoder(x), y = decoder(code), trained on -log p(x | y).
-// Source: 000 "Autoencoders" and 003 handout of docs/lecture-notes.md; Hinton and Salakhutdinov, Science 313 (2006).
+// Source: Hinton and Salakhutdinov, Science 313 (2006). Lecture notes that teach it: docs/lecture-notes.md.
 #pragma once
 
 #include "models/mlp.h"
