@@ -138,7 +138,8 @@ void RunFolder::cut_metrics(int64_t step) {
   int64_t line = 1;
   for (size_t end; (end = text.find('\n', kept)) != std::string::npos; kept = end + 1, ++line) {
     const std::string what = path.string() + ":" + std::to_string(line);
-    if (Json::parse(text.substr(kept, end - kept), what, Exit::kCheckpoint).get_integer("step") > step) break;
+    const Json point = Json::parse(text.substr(kept, end - kept), what, Exit::kCheckpoint);
+    if (point.get_integer("step") > step || point.find("partial")) break;
   }
   if (kept < text.size()) write_file_atomic(path, text.substr(0, kept));
 }

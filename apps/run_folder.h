@@ -57,7 +57,8 @@ class RunFolder {
   std::filesystem::path best_checkpoint() const;
 
   /// Before training goes on from the checkpoint of `step`: removes what is later than it, checkpoints (which were
-  /// passed over because they are broken), summary.json and log points, and a last line that a kill has torn.
+  /// passed over because they are broken), summary.json and log points, a "partial" point that closed the log of a run
+  /// that ended between two log points, and a last line that a kill has torn.
   void rewind_to(int64_t step);
 
  private:

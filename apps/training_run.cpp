@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <sstream>
+#include <utility>
 
 #include "apps/pictures.h"
 #include "apps/signals.h"
@@ -58,6 +59,19 @@ std::vector<Json> read_metrics(const std::filesystem::path& path) {
   std::istringstream lines(read_text_file(path, Exit::kCheckpoint));
   for (std::string line; std::getline(lines, line);) points.push_back(Json::parse(line, path.string()));
   return points;
+}
+
+/// The loss terms of training as they were logged last.
+Json last_log_point(const std::vector<Json>& metrics) {
+  Json terms = Json::object();
+  for (auto point = metrics.rbegin(); point != metrics.rend(); ++point) {
+    if (!point->find("objective")) continue;
+    for (const JsonMember& m : point->members()) {
+      if (m.key != "partial") terms.set(m.key, m.value);
+    }
+    break;
+  }
+  return terms;
 }
 
 double number_or(const StringMap& map, const std::string& key, double otherwise) {
@@ -128,6 +142,12 @@ bool TrainingRun::time_is_up() const {
 }
 
 void TrainingRun::restore(const SafetensorsFile& file) {
+  const Json record = Json::parse(file.metadata("data"), "the checkpoint's data", Exit::kCheckpoint);
+  if (record.get_string("checksum") != dataset_.checksum) {
+    throw Error(Exit::kData, "--resume: the data have changed since this run began: " + dataset_.name +
+                                 " has the checksum " + dataset_.checksum + ", expected " +
+                                 record.get_string("checksum"));
+  }
   trainer_.restore(file);
   const StringMap& m = file.metadata();
   train_seconds_ = number_or(m, "train_seconds", 0);
@@ -135,6 +155,10 @@ void TrainingRun::restore(const SafetensorsFile& file) {
   if (m.contains("best")) best_ = number_or(m, "best", 0);
   window_first_ = trainer_.step();
   saved_step_ = trainer_.step();
+}
+
+bool TrainingRun::at_log_point() const {
+  return trainer_.step() % options_.log_every == 0 || trainer_.step() % trainer_.steps_per_epoch() == 0;
 }
 
 /// The next step at which the host has something to do.
@@ -170,8 +194,8 @@ void TrainingRun::log_point(RunFolder& folder) {
   point.set("reconstruction", log.reconstruction);
   if (vae) point.set("kl", log.kl).set("beta", trainer_.beta());
   point.set("lr", lr).set("gradient_norm", log.gradient_norm);
-  last_train_ = point;
   point.set("images_per_second", std::round(rate));
+  if (!at_log_point()) point.set("partial", true);
   folder.append_metrics(point);
   progress_text_ = "reconstruction " + fixed(log.reconstruction, 2) + (vae ? "  kl " + fixed(log.kl, 2) : "") + "  " +
                    count_text(static_cast<int64_t>(rate)) + " images/s";
@@ -250,7 +274,7 @@ Stop TrainingRun::run(RunFolder& folder) {
     train_to(stop, progress);
     const int64_t step = trainer_.step();
     if (step < stop) break;
-    if (step % options_.log_every == 0 || step % trainer_.steps_per_epoch() == 0 || finished()) log_point(folder);
+    if (at_log_point()) log_point(folder);
     if (step % trainer_.steps_per_epoch() == 0) {
       progress.clear();
       end_epoch(folder);
@@ -269,13 +293,16 @@ Stop TrainingRun::run(RunFolder& folder) {
 void TrainingRun::finish(RunFolder& folder, Stop why) {
   save(folder);
   if (why == Stop::kSignal) return;
-  // A run that ends within an epoch is evaluated for its summary alone: the log stays that of an uninterrupted run.
+  // The checkpoint has the open log window: what is logged and evaluated here is for the summary and the pictures.
+  // Going on removes it, so that the log becomes that of a run that never ended here.
+  if (!at_log_point()) log_point(folder);
   if (test_ && step() % trainer_.steps_per_epoch() != 0) last_test_ = to_json(test_->run(), "test_");
   if (test_ && last_test_.members().empty()) last_test_ = to_json(test_->run(), "test_");
   draw(folder);
   Json all = Json::object({{"model", options_.model}, {"data", dataset_.name}, {"finished", why == Stop::kFinished}});
   all.set("step", step()).set("epoch", epoch_at(step()));
-  for (const Json* part : {&last_train_, &last_test_, &summary_}) {
+  const Json last_train = last_log_point(read_metrics(folder.path() / "metrics.jsonl"));
+  for (const Json* part : {&last_train, &std::as_const(last_test_), &std::as_const(summary_)}) {
     for (const JsonMember& m : part->members()) all.set(m.key, m.value);
   }
   all.set("step", step()).set("epoch", epoch_at(step()));

@@ -56,6 +56,7 @@ class TrainingRun {
   void finish(RunFolder& folder, Stop stop);
   StringMap metadata() const;
   double epoch_at(int64_t step) const;
+  bool at_log_point() const;
   bool time_is_up() const;
 
   const TrainOptions& options_;
@@ -74,7 +75,7 @@ class TrainingRun {
   Clock::time_point start_;
   std::string progress_text_;
   std::optional<double> best_;
-  Json last_test_ = Json::object(), last_train_ = Json::object(), summary_ = Json::object();
+  Json last_test_ = Json::object(), summary_ = Json::object();
 };
 
 }  // namespace hourglass

@@ -58,7 +58,7 @@ int run_train(const TrainOptions& options) {
   RunFolder folder(options.out, if_exists);
   if (options.resume) {
     resume(folder, run);
-    if (run.finished()) {
+    if (run.finished() && folder.summary()) {
       say(options, "this run is finished: " + count_text(run.step()) + " steps; --epochs or --steps goes on\n");
       return 0;
     }
