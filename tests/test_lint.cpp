@@ -153,7 +153,7 @@ Findings third_party(const std::string& path, const std::string& text) {
                                             {"png\\.h", "engine/io/png\\.cpp"},
                                             {"zlib\\.h", "engine/io/\\w+\\.cpp"},
                                             {".*(dnnl|oneapi).*", "kernels/\\w*onednn\\w*\\.cpp"},
-                                            {".*(cuda|cublas|nvtx|cudnn).*", "kernels/.*\\.(cu|cuh)"}};
+                                            {".*(cuda|cublas|nvtx|cudnn).*", "kernels/(.*\\.(cu|cuh)|base/cuda_check\\.h)"}};
   if (!is_code(path) || (!is_library(path) && !starts_with(path, "apps/"))) return {};
   Findings findings;
   for (const Include& include : includes(text)) {

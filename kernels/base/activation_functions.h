@@ -28,7 +28,7 @@ inline constexpr double kLeakySlope = 0.01;
 
 /// y(x).
 template <Activation A, class T>
-HOURGLASS_INLINE T activate(T x) {
+HOURGLASS_HD HOURGLASS_INLINE T activate(T x) {
   if constexpr (A == Activation::kRelu) return x < T(0) ? T(0) : x;
   if constexpr (A == Activation::kLeakyRelu) return x < T(0) ? T(kLeakySlope) * x : x;
   if constexpr (A == Activation::kTanh) return math::tanh(x);
@@ -39,15 +39,15 @@ HOURGLASS_INLINE T activate(T x) {
 }
 
 /// 1 - e^-y for y >= 0. Where softplus is small, 1 - e^-y cancels; the series does not.
-HOURGLASS_INLINE float one_minus_exp(float y) {
+HOURGLASS_HD HOURGLASS_INLINE float one_minus_exp(float y) {
   const float series = y * (1 - y * (0.5f - y * (1.0f / 6 - y * (1.0f / 24 - y * (1.0f / 120)))));
   return y < 0.125f ? series : 1 - math::exp(-y);
 }
-HOURGLASS_INLINE double one_minus_exp(double y) { return -std::expm1(-y); }
+HOURGLASS_HD HOURGLASS_INLINE double one_minus_exp(double y) { return -std::expm1(-y); }
 
 /// dy/dx, given y. Not for gelu.
 template <Activation A, class T>
-HOURGLASS_INLINE T derivative_from_output(T y) {
+HOURGLASS_HD HOURGLASS_INLINE T derivative_from_output(T y) {
   static_assert(A != Activation::kGelu);
   if constexpr (A == Activation::kRelu) return y <= T(0) ? T(0) : T(1);
   if constexpr (A == Activation::kLeakyRelu) return y <= T(0) ? T(kLeakySlope) : T(1);
@@ -59,7 +59,7 @@ HOURGLASS_INLINE T derivative_from_output(T y) {
 
 /// dy/dx of gelu: Phi(x) + x phi(x).
 template <class T>
-HOURGLASS_INLINE T gelu_derivative(T x) {
+HOURGLASS_HD HOURGLASS_INLINE T gelu_derivative(T x) {
   const T distribution = T(0.5) * (T(1) + math::erf(x * T(0.70710678118654752)));
   const T density = T(0.39894228040143268) * math::exp(T(-0.5) * x * x);
   return distribution + x * density;
@@ -68,7 +68,7 @@ HOURGLASS_INLINE T gelu_derivative(T x) {
 /// Calls f with the activation as a compile-time constant: f(std::integral_constant<Activation, ...>). Inside a
 /// HOURGLASS_SIMD function, f must be declared `[&](auto a) HOURGLASS_INLINE_LAMBDA { ... }`.
 template <class F>
-HOURGLASS_INLINE void with_activation(Activation a, F&& f) {
+HOURGLASS_HD HOURGLASS_INLINE void with_activation(Activation a, F&& f) {
   switch (a) {
     case Activation::kNone:
       return f(std::integral_constant<Activation, Activation::kNone>{});

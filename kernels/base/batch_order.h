@@ -27,7 +27,7 @@ inline void check_batch(const BatchShape& s, const BatchOrder& order) {
 }
 
 /// Row of the store for row r, or -1 where it is masked.
-inline int32_t batch_index(const BatchShape& s, const BatchOrder& order, int64_t r) {
+HOURGLASS_HD inline int32_t batch_index(const BatchShape& s, const BatchOrder& order, int64_t r) {
   int64_t sample;
   if (order.rows) {
     sample = order.rows[r];

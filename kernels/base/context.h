@@ -28,4 +28,12 @@ struct Lane : Context {
 };
 }  // namespace cpu
 
+namespace cuda {
+/// The same for kernels of namespace hourglass::cuda. T: float, or bf16 (bf16.h).
+template <class T>
+struct Lane : Context {
+  using type = T;
+};
+}  // namespace cuda
+
 }  // namespace hourglass

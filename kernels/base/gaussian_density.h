@@ -22,13 +22,13 @@ inline void check_gaussian_nll(const GaussianNllShape& s) {
 
 /// 1 / sigma^2, bounded.
 template <class T>
-HOURGLASS_INLINE T precision(T log_sigma) {
+HOURGLASS_HD HOURGLASS_INLINE T precision(T log_sigma) {
   return math::exp_linear(-2 * log_sigma, T(kMaxLogPrecision));
 }
 
 /// -(1/2) log precision + (1/2) log(2 pi).
 template <class T>
-inline T normalizer(T log_sigma) {
+HOURGLASS_HD inline T normalizer(T log_sigma) {
   const T beyond = -2 * log_sigma - T(kMaxLogPrecision);
   const T half_log = beyond > 0 ? (T(kMaxLogPrecision) + std::log1p(beyond)) / 2 : -log_sigma;
   return T(math::kLog2Pi / 2) - half_log;
@@ -36,7 +36,7 @@ inline T normalizer(T log_sigma) {
 
 /// d normalizer / d log_sigma.
 template <class T>
-HOURGLASS_INLINE T normalizer_slope(T log_sigma) {
+HOURGLASS_HD HOURGLASS_INLINE T normalizer_slope(T log_sigma) {
   const T beyond = -2 * log_sigma - T(kMaxLogPrecision);
   return 1 / (1 + (beyond > 0 ? beyond : T(0)));
 }

@@ -10,7 +10,7 @@ inline constexpr int kLanes = 16;
 
 /// Sum of the lanes, halves added pairwise. Overwrites them.
 template <class T>
-HOURGLASS_INLINE T sum_lanes(T (&lanes)[kLanes]) {
+HOURGLASS_HD HOURGLASS_INLINE T sum_lanes(T (&lanes)[kLanes]) {
   for (int width = kLanes / 2; width > 0; width /= 2) {
     for (int j = 0; j < width; ++j) lanes[j] += lanes[j + width];
   }

@@ -12,12 +12,6 @@
 
 #include "kernels/base/simd.h"
 
-#if defined(__CUDACC__)
-#define HOURGLASS_HD __host__ __device__
-#else
-#define HOURGLASS_HD
-#endif
-
 namespace hourglass::math {
 
 inline constexpr double kPi = 3.141592653589793;

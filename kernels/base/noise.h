@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "kernels/base/simd.h"
+
 namespace hourglass {
 
 /// Which random numbers an op draws. With Philox4x32-10, key = (seed, stream) and
@@ -18,12 +20,14 @@ struct Noise {
   int32_t draws = 1;              ///< Monte-Carlo draws a sample
   const int32_t* first_draw = nullptr;  ///< number of the first draw (evaluation in chunks); null means 0
 
-  uint32_t row_of(int64_t r) const {
+  HOURGLASS_HD uint32_t row_of(int64_t r) const {
     const int64_t sample = r / draws;
     return static_cast<uint32_t>(rows ? rows[sample] : first_row + sample);
   }
-  uint32_t draw_of(int64_t r) const { return static_cast<uint32_t>((first_draw ? *first_draw : 0) + r % draws); }
-  uint32_t step_of() const { return step ? static_cast<uint32_t>(*step) : 0u; }
+  HOURGLASS_HD uint32_t draw_of(int64_t r) const {
+    return static_cast<uint32_t>((first_draw ? *first_draw : 0) + r % draws);
+  }
+  HOURGLASS_HD uint32_t step_of() const { return step ? static_cast<uint32_t>(*step) : 0u; }
 };
 
 /// FNV-1a of a name such as "train/latent".

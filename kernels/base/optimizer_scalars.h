@@ -23,14 +23,14 @@ struct RangeScalars {
   T grad_scale;
   T bound;  ///< of a gradient element; infinity: none
 
-  RangeScalars(const OptimizerStep& step, const OptimizerRange& range, double decay)
+  HOURGLASS_HD RangeScalars(const OptimizerStep& step, const OptimizerRange& range, double decay)
       : lr(static_cast<T>(*step.lr * range.lr_scale)),
         weight_decay(static_cast<T>(decay * range.weight_decay_scale)),
         grad_scale(static_cast<T>(step.grad_scale ? *step.grad_scale : 1.0)),
         bound(step.clip_value > 0 ? static_cast<T>(step.clip_value) : std::numeric_limits<T>::infinity()) {}
 };
 
-inline void advance(AdamState& state, const AdamOptions& options) {
+HOURGLASS_HD inline void advance(AdamState& state, const AdamOptions& options) {
   const bool fresh = state.steps == 0;
   ++state.steps;
   state.beta1_power = (fresh ? 1 : state.beta1_power) * options.beta1;

@@ -11,3 +11,10 @@
 
 /// Functions called from a HOURGLASS_SIMD function must be inlined to be compiled at its level.
 #define HOURGLASS_INLINE inline __attribute__((always_inline))
+
+/// Functions that kernels of both devices call. nvcc compiles them twice; to every other compiler it means nothing.
+#if defined(__CUDACC__)
+#define HOURGLASS_HD __host__ __device__
+#else
+#define HOURGLASS_HD
+#endif

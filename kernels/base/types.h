@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "kernels/base/simd.h"
+
 namespace hourglass {
 
 /// Element type of a tensor. f64 exists on the CPU only, for the gradient checks.
@@ -14,7 +16,7 @@ enum class Dtype : uint8_t { kF32, kBF16, kF64, kI32, kU8 };
 /// The tape decides; the kernel obeys. kSet means *every* element, zeros included.
 enum class Write : uint8_t { kSet, kAdd };
 
-/// Type of accumulators, statistics, losses and parameter gradients for storage type T.
+/// Type of accumulators, statistics, losses and parameter gradients for storage type T (float, double, bf16: bf16.h).
 template <class T>
 using acc_t = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
@@ -23,12 +25,12 @@ template <class T>
 struct Grad {
   T* data = nullptr;
   Write mode = Write::kSet;
-  explicit operator bool() const { return data != nullptr; }
+  HOURGLASS_HD explicit operator bool() const { return data != nullptr; }
 };
 
 /// Writes one element as `mode` says.
 template <class T, class V>
-inline void write(T& destination, V value, Write mode) {
+HOURGLASS_HD inline void write(T& destination, V value, Write mode) {
   destination = mode == Write::kAdd ? destination + static_cast<T>(value) : static_cast<T>(value);
 }
 
@@ -36,7 +38,7 @@ inline void write(T& destination, V value, Write mode) {
 struct Weight {
   double constant = 1;
   const double* device = nullptr;  ///< null: the constant alone
-  double value() const { return device ? constant * *device : constant; }
+  HOURGLASS_HD double value() const { return device ? constant * *device : constant; }
 };
 
 }  // namespace hourglass
