@@ -143,13 +143,13 @@ std::string objective_text(const TrainOptions& o, const Dataset& d) {
   text += "; nats, " + sum;
   if (o.model == "vae") text += " and " + std::to_string(o.latent) + " latents";
   text += ", mean over the batch";
-  if (o.likelihood == "gaussian") {
-    // A S + B KL with A = 1 / (2 sigma^2) has the optimum of a VAE with observation variance B / (2 A).
-    if (o.sigma.learned) {
-      text += "; sigma is learned";
-    } else if (o.model == "vae") {
-      text += "; observation variance " + number(o.beta * o.sigma.value * o.sigma.value);
-    }
+  if (o.likelihood == "gaussian" && !o.sigma.learned) {
+    // A S + B KL, S the squared error: the optimum of a VAE with observation variance B / (2 A).
+    const double a = 0.5 / (o.sigma.value * o.sigma.value), b = o.model == "vae" ? o.beta : 1;
+    text += "; = " + number(a) + " squared error + " + (o.model == "vae" ? number(b) + " KL + " : "") +
+            "a constant, observation variance " + number(b / (2 * a));
+  } else if (o.likelihood == "gaussian") {
+    text += "; sigma is learned, and with it the observation variance";
   }
   return text;
 }

@@ -37,6 +37,7 @@ std::string wrapped(const std::string& text) {
     size_t to = text.find(" --", from + 1);
     to = to == std::string::npos ? text.size() : to + 1;
     if (line > 0 && line + (to - from) > kWidth) {
+      result.pop_back();  // the space
       result += "\n" + std::string(kIndent, ' ');
       line = 0;
     }
@@ -128,7 +129,8 @@ std::string TrainingRun::header() const {
                       ", always full: " + std::to_string(dropped) + " images wait for another epoch"},
       {"steps", count_text(total_steps_)},
       {"parameters", count_text(parameters.count())},
-      {"memory", bytes_text(static_cast<double>(4 * slabs)) + " for values, gradients and moments, " +
+      {"memory", bytes_text(static_cast<double>((2 + trainer_.moments()) * slabs)) +
+                     " for values, gradients and moments, " +
                      bytes_text(static_cast<double>(runtime_.arena().reserved())) + " for a step"}};
   return aligned(rows) + layers;
 }

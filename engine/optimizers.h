@@ -34,6 +34,8 @@ class Optimizer {
   /// Closes the tape: nothing is recorded or differentiated after it until the rewind.
   void commit(Tape& tape);
 
+  /// Slabs of the size of the parameters that this optimizer keeps.
+  size_t moments() const { return moments_.size(); }
   /// Moments, one tensor a parameter, and counters.
   std::vector<StateTensor> state_tensors();
 

@@ -75,6 +75,8 @@ class Trainer {
   Parameters& parameters() { return parameters_; }
   const Parameters& parameters() const { return parameters_; }
   size_t bytes() const { return step_graph_->bytes(); }
+  /// Moments that the optimizer keeps of each parameter.
+  size_t moments() const { return optimizer_.moments(); }
 
   /// All that a bit-exact resume needs: parameters, optimizer, step counter, open log window.
   std::vector<StateTensor> state_tensors();
