@@ -93,7 +93,7 @@ struct SampleOptions : RunOptions {
 };
 
 struct ReconstructOptions : RunOptions {
-  int n = 32;
+  int n = 30;
 };
 
 struct InterpolateOptions : RunOptions {

@@ -6,14 +6,18 @@
 #include <filesystem>
 #include <fstream>
 #include <numeric>
+#include <set>
 
 #include "apps/command_line.h"
 #include "apps/commands.h"
+#include "apps/pictures.h"
+#include "engine/dataset.h"
 #include "engine/io/files.h"
 #include "engine/io/json.h"
 #include "engine/io/npy.h"
 #include "engine/io/png.h"
 #include "kernels/base/error.h"
+#include "models/inference.h"
 
 namespace hourglass {
 namespace {
@@ -145,6 +149,68 @@ TEST_F(Commands, SamplesDependOnTheSeedAlone) {
   };
   EXPECT_EQ(sample("1", "16"), sample("1", "16"));
   EXPECT_NE(sample("1", "16"), sample("2", "16"));
+}
+
+TEST_F(Commands, SamplesAreThoseOfTraining) {
+  const Bytes training = read_file(root_ / "vae/figures/samples.png");
+  answer({"sample", at("vae"), "--n", "64", "--seed", "0", "--out", at("same.png")});
+  EXPECT_TRUE(read_file(root_ / "same.png") == training) << "the training's seed is 0, and it draws 64";
+}
+
+TEST_F(Commands, EveryWalkEndsAtReconstructions) {
+  for (const char* model : {"vae", "ae"}) {
+    const auto walk = [&](std::vector<std::string> more) {
+      more.insert(more.begin(), {"interpolate", at(model), "--pairs", "3", "--out", at("walk.png")});
+      const Json facts = answer(more);
+      return std::pair{read_file(root_ / "walk.png"), facts};
+    };
+    const auto [ends, facts] = walk({"--steps", "2"});
+    std::vector<int32_t> rows;
+    for (const Json& row : facts.at("images").elements()) rows.push_back(static_cast<int32_t>(row.as_integer()));
+    ASSERT_EQ(rows.size(), 6u);
+    EXPECT_EQ(std::set<int32_t>(rows.begin(), rows.end()).size(), 6u) << "each image once";
+    Inference inference = Inference::load(at(model));
+    const Matrix images = first_images(load_dataset({.spec = "shapes:12:320"}), rows, 6);
+    write_grid(root_ / "ends.png", inference.reconstruct(images), inference.model().config(), 2);
+    EXPECT_TRUE(read_file(root_ / "ends.png") == ends);
+    EXPECT_TRUE(walk({"--steps", "2", "--spherical"}).first == ends);
+    EXPECT_FALSE(walk({"--steps", "5", "--spherical"}).first == walk({"--steps", "5"}).first) << "the ways differ";
+    EXPECT_FALSE(walk({"--steps", "2", "--seed", "1"}).first == ends) << "other images";
+  }
+}
+
+TEST(LatentPlane, ThePriorsGridHasQuantilesWithTheSecondCoordinateUpwards) {
+  const Matrix z = prior_grid();
+  ASSERT_EQ(z.rows, kGridSide * kGridSide);
+  ASSERT_EQ(kGridSide, 20);
+  const double first = -1.959963984540054, second = -1.439531470938456;  // the quantiles at 0.025 and 0.075
+  EXPECT_NEAR(z.row(0)[0], first, 1e-6);
+  EXPECT_NEAR(z.row(0)[1], -first, 1e-6);
+  EXPECT_NEAR(z.row(1)[0], second, 1e-6);
+  EXPECT_NEAR(z.row(kGridSide)[1], -second, 1e-6);
+  EXPECT_NEAR(z.row(z.rows - 1)[0], -first, 1e-6);
+  EXPECT_NEAR(z.row(z.rows - 1)[1], first, 1e-6);
+}
+
+TEST(LatentPlane, TheGridOfCodesCoversTheirMiddle) {
+  Matrix codes(101, 2);
+  for (int i = 0; i <= 100; ++i) {
+    codes.row(i)[0] = static_cast<float>(i);
+    codes.row(i)[1] = static_cast<float>(-10 * i);
+  }
+  const Matrix z = central_grid(codes);
+  EXPECT_FLOAT_EQ(z.row(0)[0], 2);
+  EXPECT_FLOAT_EQ(z.row(0)[1], -20);
+  EXPECT_FLOAT_EQ(z.row(z.rows - 1)[0], 98);
+  EXPECT_FLOAT_EQ(z.row(z.rows - 1)[1], -980);
+}
+
+TEST_F(Commands, EmbedDoesNotDependOnTheBatch) {
+  answer({"embed", at("vae"), "--out", at("a")});
+  answer({"embed", at("vae"), "--out", at("b"), "--batch", "7"});
+  for (const char* name : {"mu.npy", "logvar.npy", "embedding.csv"}) {
+    EXPECT_TRUE(read_file(root_ / "a" / name) == read_file(root_ / "b" / name)) << name;
+  }
 }
 
 TEST_F(Commands, EmbedWritesOneRowAnImage) {

@@ -87,7 +87,7 @@ Json write_arrays(const fs::path& folder, const Embedding& e) {
 Json draw_plane(const fs::path& folder, RunSource& source, const Dataset& data, const Embedding& e,
                 const std::string& split) {
   const fs::path scatter = folder / "scatter.png", manifold = folder / "manifold.png";
-  write_scatter(scatter, e.mu, e.labels, data.label_names, data.name + ", " + split + " split");
+  write_scatter(scatter, e.mu, e.labels, data.label_names, "latent codes of " + data.name + ", " + split + " split");
   const Matrix grid = source.is_vae() ? prior_grid() : central_grid(e.mu);
   write_grid(manifold, source.model().decode(grid), source.config(), kGridSide, 0);
   return Json::array({scatter.string(), manifold.string()});

@@ -72,10 +72,14 @@ int run_interpolate(const InterpolateOptions& options) {
   }
   const std::filesystem::path path = source.picture("interpolations.png");
   write_grid(path, source.model().decode(z), source.config(), options.steps);
-  Json facts = source.facts(data, codes.rows), images = Json::array();
-  for (const int32_t row : rows) images.push_back(row);
+  Json facts = source.facts(data, codes.rows);
   facts.set("pairs", pairs).set("steps", options.steps).set("spherical", options.spherical);
-  facts.set("seed", options.seed).set("images", images).set("figures", Json::array({path.string()}));
+  facts.set("seed", options.seed).set("figures", Json::array({path.string()}));
+  if (options.json) {
+    Json images = Json::array();
+    for (const int32_t row : rows) images.push_back(row);
+    facts.set("images", images);
+  }
   show_facts(options, facts);
   return 0;
 }
