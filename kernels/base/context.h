@@ -13,9 +13,13 @@ class ThreadPool;
 /// kMeasure is the dry device: ops allocate from it, and launch nothing. Start-up uses it to size the arena.
 enum class Device : uint8_t { kCpu, kCuda, kMeasure };
 
+/// Partial sums of one kernel at a time: there is one stream.
+inline constexpr int64_t kWorkspaceBytes = int64_t{1} << 20;
+
 struct Context {
   Device device = Device::kCpu;
   ThreadPool* threads = nullptr;  ///< CPU: null means run on the calling thread alone; results are the same bits
+  void* workspace = nullptr;      ///< CUDA: kWorkspaceBytes for partial sums, the first 256 bytes tickets; zeroed once
   void* stream = nullptr;         ///< CUDA: the one explicit stream
 };
 
