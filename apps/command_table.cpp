@@ -75,7 +75,8 @@ std::vector<Command> command_table(CommandOptions& o) {
       {"eval",
        "measure a trained model",
        "Prints the bound on the log-likelihood and its terms in nats an image, reconstruction errors and active units.",
-       {"hourglass eval runs/vae", "hourglass eval runs/vae --iwae-samples 500 --json"},
+       {"hourglass eval runs/vae", "hourglass eval runs/vae --iwae-samples 500 --json",
+        "hourglass eval runs/vae/checkpoints/best.safetensors"},
        option_table(o.eval)},
       {"sample",
        "draw images from a model",
@@ -95,7 +96,8 @@ std::vector<Command> command_table(CommandOptions& o) {
       {"embed",
        "the latent codes of images",
        "Writes mu.npy, logvar.npy, labels.npy and embedding.csv to RUN/embedding or --out; for a code of size 2 also "
-       "the pictures scatter.png and manifold.png.",
+       "the pictures scatter.png and manifold.png. The index in the table counts all images of the data, training "
+       "images first.",
        {"hourglass embed runs/flat --split train"},
        option_table(o.embed)},
       {"info",
