@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/tape.h"
 
+#include <algorithm>
 #include <string>
+#include <utility>
 
 #include "engine/dispatch.h"
 #include "kernels/fill.h"
@@ -94,20 +96,29 @@ void* Tape::output_grad(const Var& v) const {
 Slot Tape::grad_slot(const Var& v) { return slot(v, true); }
 Slot Tape::next_grad_slot(const Var& v) { return slot(v, false); }
 
+/// Whether the record that runs has asked for this gradient already; from now on it has.
+bool Tape::asked_before(const Var& v) {
+  if (v.leaf) {
+    const bool before = std::find(leaves_asked_.begin(), leaves_asked_.end(), v.leaf) != leaves_asked_.end();
+    leaves_asked_.push_back(v.leaf);
+    return before;
+  }
+  return std::exchange(nodes_[static_cast<size_t>(v.node)].asked_by, running_) == running_;
+}
+
 Slot Tape::slot(const Var& v, bool once) {
   if (!(v.groups & wanted_)) return {};
+  if (asked_before(v) && once) {
+    throw Error(Exit::kUsage, std::string(records_[static_cast<size_t>(running_)].name) +
+                                  ": the same value is given twice, " +
+                                  "and the op writes all its gradients in one launch");
+  }
   if (v.leaf) {
     const Slot result{v.leaf->grad, v.leaf->written ? Write::kAdd : Write::kSet};
     v.leaf->written = true;
     return result;
   }
   Node& node = nodes_[static_cast<size_t>(v.node)];
-  if (once && node.asked_by == running_) {
-    throw Error(Exit::kUsage, std::string(records_[static_cast<size_t>(running_)].name) +
-                                  ": the same value is given twice, " +
-                                  "and the op writes all its gradients in one launch");
-  }
-  node.asked_by = running_;
   if (!node.grad) node.grad = arena_->take_gradient(static_cast<size_t>(node.shape.elements()) * size_of(node.dtype));
   const Slot result{node.grad, node.written ? Write::kAdd : Write::kSet};
   node.written = true;
@@ -181,6 +192,7 @@ void Tape::backward(const Term* terms, size_t count, Groups groups) {
       reached |= nodes_[static_cast<size_t>(output_nodes_[r.first_node + k])].written;
     if (reached && (r.groups & groups)) {
       running_ = static_cast<int32_t>(i);
+      leaves_asked_.clear();
       r.run(*this, captures_.data() + r.capture);
       ++records_run_;
       if (detect_anomaly_) check_gradients(r);
@@ -204,8 +216,12 @@ Var straight_through(const Var& gradient, const Var& values) {
     throw Error(Exit::kUsage, "straight_through: gradient " + to_string(gradient.shape) + " and values " +
                                   to_string(values.shape) + " differ");
   }
+  if (gradient.generation != 0 && values.generation != 0 && gradient.generation != values.generation) {
+    throw Error(Exit::kInternal, "straight_through: a Var from before the last rewind was used");
+  }
   Var v = gradient;
   v.data = values.data;
+  v.generation = std::max(gradient.generation, values.generation);
   return v;
 }
 

@@ -149,6 +149,7 @@ class Tape {
               void (*run)(Tape&, const std::byte*));
   int32_t new_node(const Shape& shape, Dtype dtype, std::initializer_list<Var> inputs);
   Slot slot(const Var& v, bool once);
+  bool asked_before(const Var& v);
   void seed(const Term& term);
   void release(Node& node);
   void check_open(const char* what) const;
@@ -167,6 +168,7 @@ class Tape {
   std::vector<Record> records_;
   std::vector<std::byte> captures_;
   std::vector<Scratch> scratch_;
+  std::vector<const Leaf*> leaves_asked_;  // by the record that runs
   Groups wanted_ = 0;
   int32_t running_ = -1;
   int64_t records_run_ = 0;
@@ -174,7 +176,7 @@ class Tape {
 
 /// The same values without a gradient.
 Var detach(Var v);
-/// Values of `values`, gradient of `gradient`: backward passes straight through (VQ-VAE).
+/// Values of `values`, gradient of `gradient`: backward passes straight through (VQ-VAE). Both are of one step.
 Var straight_through(const Var& gradient, const Var& values);
 
 }  // namespace hourglass

@@ -43,6 +43,9 @@ TEST(tape, an_op_of_one_launch_refuses_the_same_value_twice) {
   const Var t = activation(f.tape, a, Activation::kTanh);
   const Var z = sum(f.tape, linear(f.tape, t, t, {}));
   expect_error([&] { f.tape.backward({{z, 1.0}}); }, Exit::kUsage, {"linear", "the same value is given twice"});
+  f.restart();
+  const Var p = sum(f.tape, linear(f.tape, a, a, {}));  // a parameter's gradient lies in the slab
+  expect_error([&] { f.tape.backward({{p, 1.0}}); }, Exit::kUsage, {"linear", "the same value is given twice"});
 }
 
 TEST(tape, a_detached_value_takes_no_gradient) {
@@ -185,6 +188,11 @@ TEST(tape, refuses_a_value_from_before_the_last_rewind) {
   f.tape.rewind();
   expect_error([&] { activation(f.tape, stale, Activation::kTanh); }, Exit::kInternal, {"before the last rewind"});
   expect_error([&] { f.tape.backward({{stale, 1.0}}); }, Exit::kInternal, {"before the last rewind"});
+  // Values of an earlier step do not become fresh by the gradient they are paired with.
+  const Var y = straight_through(a, stale);
+  expect_error([&] { activation(f.tape, y, Activation::kTanh); }, Exit::kInternal, {"before the last rewind"});
+  const Var now = activation(f.tape, a, Activation::kTanh);
+  expect_error([&] { straight_through(now, stale); }, Exit::kInternal, {"before the last rewind"});
 }
 
 TEST(tape, refuses_to_go_on_after_a_commit) {
