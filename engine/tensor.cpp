@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/tensor.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "kernels/base/error.h"
 
 namespace hourglass {
+namespace {
+constexpr int64_t kMostElements = int64_t{1} << 48;  // so that bytes, and sums of a few tensors, never overflow
+}
 
 size_t size_of(Dtype dtype) {
   switch (dtype) {
@@ -46,6 +50,13 @@ Shape::Shape(std::initializer_list<int64_t> extents) : rank_(static_cast<int>(ex
       throw Error(Exit::kUsage, "shape: an extent lies in 0 .. 2147483647, given " + std::to_string(extent));
     }
     extent_[i++] = static_cast<int32_t>(extent);
+  }
+  int64_t elements = 1;
+  for (int64_t extent : extents) {
+    if (extent != 0 && elements > kMostElements / extent) {
+      throw Error(Exit::kUsage, "shape: at most 2^48 elements, given " + to_string(*this));
+    }
+    elements *= std::max<int64_t>(extent, 1);
   }
 }
 

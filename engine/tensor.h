@@ -17,7 +17,8 @@ namespace hourglass {
 size_t size_of(Dtype dtype);
 const char* name_of(Dtype dtype);
 
-/// Extents of a tensor: rank 0 to 4, row-major, last index fastest. Images are (N, H, W, C).
+/// Extents of a tensor: rank 0 to 4, row-major, last index fastest. Images are (N, H, W, C). Throws Error(kUsage) for
+/// an extent outside int32 or more than 2^48 elements.
 class Shape {
  public:
   Shape() = default;

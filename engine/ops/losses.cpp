@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <limits>
+
 #include "engine/dispatch.h"
 #include "engine/ops.h"
 #include "engine/ops/check.h"
@@ -18,6 +20,7 @@ RowLossShape row_loss_shape(const char* op, const Var& y, const Var& x) {
     refuse(op, "expects data with the columns of the prediction and a divisor of its rows, given prediction " +
                    to_string(y.shape) + " and data " + to_string(x.shape));
   }
+  if (D > std::numeric_limits<int>::max()) refuse(op, "rows of more than 2147483647 elements: " + to_string(y.shape));
   RowLossShape s;
   s.N = N;
   s.D = static_cast<int>(D);

@@ -57,10 +57,11 @@ Var concat(Tape& tape, const Var& a, const Var& b) {
   check_dtypes("concat", {a, b});
   if (a.shape[0] != b.shape[0])
     refuse("concat", "expects equal rows, given " + to_string(a.shape) + " and " + to_string(b.shape));
-  const int wide = a.shape[1] + b.shape[1];
+  const Shape joined{a.shape[0], int64_t{a.shape[1]} + b.shape[1]};
+  const int wide = joined[1];
   const ColumnsShape left{a.shape[0], a.shape[1], wide, 0, 0, a.shape[1]};
   const ColumnsShape right{a.shape[0], b.shape[1], wide, 0, a.shape[1], b.shape[1]};
-  const Var y = tape.output({a.shape[0], wide}, a.dtype, {a, b});
+  const Var y = tape.output(joined, a.dtype, {a, b});
   dispatch(tape.ctx(), a.dtype, [&](auto lane) {
     using T = typename decltype(lane)::type;
     copy_columns(lane, left, a.as<const T>(), y.as<T>());
