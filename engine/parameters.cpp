@@ -2,6 +2,8 @@
 #include "engine/parameters.h"
 
 #include <algorithm>
+#include <bit>
+#include <string>
 
 #include "engine/dispatch.h"
 #include "kernels/base/error.h"
@@ -29,6 +31,10 @@ Parameter& Parameters::add(std::string name, const Shape& shape, Init init, Grou
   if (allocated()) throw Error(Exit::kInternal, "parameters: " + name + " is added after the slabs were allocated");
   for (const Parameter& p : parameters_) {
     if (p.name == name) throw Error(Exit::kInternal, "parameters: the name " + name + " is given twice");
+  }
+  if (!std::has_single_bit(group) || static_cast<size_t>(std::countr_zero(group)) >= group_names_.size()) {
+    throw Error(Exit::kInternal,
+                "parameters: " + name + " expects one group made by group(), given the bits " + std::to_string(group));
   }
   Parameter& p = parameters_.emplace_back();
   p.name = std::move(name);
