@@ -8,6 +8,14 @@
 #include "engine/dispatch.h"
 
 namespace hourglass {
+namespace {
+
+size_t checked_batch(int batch) {
+  if (batch < 1) throw Error(Exit::kUsage, "--batch: expected at least 1, given " + std::to_string(batch));
+  return static_cast<size_t>(batch);
+}
+
+}  // namespace
 
 BatchSource::BatchSource(const SampleStore& store, const std::vector<int32_t>& split, const BatchOptions& options,
                          Dtype dtype)
@@ -16,9 +24,7 @@ BatchSource::BatchSource(const SampleStore& store, const std::vector<int32_t>& s
       dtype_(dtype),
       size_(static_cast<int64_t>(split.size())),
       table_(split.size() * sizeof(int32_t), "split"),
-      rows_(static_cast<size_t>(options.batch) * sizeof(int32_t), "rows of a batch") {
-  if (options.batch < 1)
-    throw Error(Exit::kUsage, "--batch: expected at least 1, given " + std::to_string(options.batch));
+      rows_(checked_batch(options.batch) * sizeof(int32_t), "rows of a batch") {
   for (int32_t row : split) {
     if (row < 0 || row >= store.rows) {
       throw Error(Exit::kData, "split: row " + std::to_string(row) + " of a store of " + std::to_string(store.rows));

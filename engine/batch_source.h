@@ -30,8 +30,8 @@ struct BatchOptions {
 
 class BatchSource {
  public:
-  /// `split` lists the rows of the store that belong to this source. Throws Error(kUsage) for fewer than a batch when
-  /// training, naming both numbers and the option to type. All references must outlive this.
+  /// `split` lists the rows of the store that belong to this source; it is copied, the samples are not. Throws
+  /// Error(kUsage) for a batch below 1, Error(kData) for a row outside the store.
   BatchSource(const SampleStore& store, const std::vector<int32_t>& split, const BatchOptions& options, Dtype dtype);
 
   int64_t size() const { return size_; }
@@ -39,7 +39,8 @@ class BatchSource {
   int batch() const { return options_.batch; }
 
   /// Training: the next full batch of the step in `state`, or rows [first_row, first_row + rows) of it for
-  /// accumulation over micro-batches.
+  /// accumulation over micro-batches. Throws Error(kUsage) for a split smaller than a batch, naming both numbers and
+  /// the option to type.
   Batch next(Tape& tape, const TrainingState& state, int first_row = 0, int rows = 0) const;
 
   /// Evaluation: the batch chosen by `select`.
