@@ -8,6 +8,9 @@
 namespace hourglass {
 namespace {
 
+// Widths of layers: twice as many, and a few more, are still an int.
+constexpr int kMostUnits = 1 << 26;
+
 void expect(bool holds, const std::string& field, const std::string& expected, const std::string& given) {
   if (!holds) throw Error(Exit::kUsage, "model: " + field + " expects " + expected + ", given " + given);
 }
@@ -34,12 +37,14 @@ const char* name_of(LikelihoodKind likelihood) {
 void ModelConfig::check() const {
   const auto positive = [](const char* field, int value) {
     expect(value > 0, field, "at least 1", std::to_string(value));
+    expect(value <= kMostUnits, field, "at most 2^26", std::to_string(value));
   };
   positive("image height", height);
   positive("image width", width);
   positive("image channels", channels);
-  expect(static_cast<int64_t>(height) * width * channels <= (1 << 26), "image size", "at most 2^26 values",
-         std::to_string(static_cast<int64_t>(height) * width * channels));
+  const double values = static_cast<double>(height) * width * channels;  // 2^78 at most: no integer holds it
+  expect(values <= kMostUnits, "image size", "at most 2^26 values",
+         std::to_string(height) + " x " + std::to_string(width) + " x " + std::to_string(channels));
   positive("--latent", latent);
   for (int width_of_layer : hidden) positive("--hidden", width_of_layer);
   expect(sigma > 0 && std::isfinite(sigma), "--sigma", "a positive number or learned", std::to_string(sigma));
@@ -71,7 +76,7 @@ ModelConfig model_config_from_json(const Json& json) {
   c.kind = model == "vae" ? ModelKind::kVae : ModelKind::kAutoencoder;
   const auto integer = [&json](const char* key) {
     const int64_t value = json.get_integer(key);
-    if (value < 0 || value > (1 << 26)) unknown(key, std::to_string(value));
+    if (value < 0 || value > kMostUnits) unknown(key, std::to_string(value));
     return static_cast<int>(value);
   };
   c.height = integer("height");
@@ -81,7 +86,7 @@ ModelConfig model_config_from_json(const Json& json) {
   c.hidden.clear();
   for (const Json& width : json.at("hidden").elements()) {
     const int64_t value = width.as_integer();
-    if (value < 1 || value > (1 << 26)) unknown("hidden", std::to_string(value));
+    if (value < 1 || value > kMostUnits) unknown("hidden", std::to_string(value));
     c.hidden.push_back(static_cast<int>(value));
   }
   c.activation = activation_from(json, "activation");

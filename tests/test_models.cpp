@@ -106,6 +106,11 @@ TEST(models, configuration_round_trips_and_refuses_nonsense) {
                {"model", "gan"});
   c.latent = -3;
   expect_error([&] { c.check(); }, Exit::kUsage, {"--latent", "at least 1", "-3"});
+  c.latent = 2000000000;  // the head is twice as wide
+  expect_error([&] { c.check(); }, Exit::kUsage, {"--latent", "at most 2^26", "2000000000"});
+  c.latent = 2;
+  c.height = c.width = c.channels = 1 << 26;
+  expect_error([&] { c.check(); }, Exit::kUsage, {"image size", "at most 2^26 values"});
 }
 
 /// Without noise and KL a VAE is an autoencoder of the means: the same step, whatever the weights of its logvar half.
