@@ -88,6 +88,7 @@ void Trainer::run(int64_t steps) {
       try {
         step_graph_->run();
       } catch (const Error& error) {
+        parameters_.forget_gradients(kAllGroups);  // of the part that ran
         if (error.exit() != Exit::kNotFinite) throw;
         throw Error(Exit::kNotFinite, "step " + std::to_string(state_.step()) + ": " + error.what());
       }
@@ -102,14 +103,20 @@ void Trainer::explain_fault() {
   const Fault fault = state_.fault();
   state_.clear_fault();
   const std::string step = "step " + std::to_string(fault.step) + ": ";
+  if (fault.op == kFaultSchedule) throw Error(Exit::kInternal, step + "no scheduled values were planned for it");
   tape_.detect_anomaly(true);
   try {
     step_graph_->run();
   } catch (const Error& error) {
     tape_.detect_anomaly(options_.detect_anomaly);
+    parameters_.forget_gradients(kAllGroups);
     throw Error(Exit::kNotFinite, step + error.what());
   }
-  std::string where = "a statistic of the step";
+  tape_.detect_anomaly(options_.detect_anomaly);
+  state_.clear_fault();
+  std::string where;
+  const int64_t statistic = fault.index - parameters_.slab_elements();
+  if (statistic >= 0) where = "the term " + parameters_.statistic_names()[static_cast<size_t>(statistic)];
   for (const Parameter& p : parameters_.all()) {
     if (fault.index >= p.offset && fault.index < p.offset + p.shape.elements()) where = "the gradient of " + p.name;
   }
@@ -146,6 +153,10 @@ std::vector<StateTensor> Trainer::state_tensors() {
 
 void Trainer::restore(const SafetensorsFile& file) {
   hourglass::restore(file, state_tensors());
+  if (saved_step_ < 0) {
+    throw Error(Exit::kCheckpoint,
+                "training/step expects at least 0, the checkpoint has " + std::to_string(saved_step_));
+  }
   state_.set_step(saved_step_);
 }
 

@@ -163,11 +163,36 @@ TEST(trainer, a_loss_that_is_not_finite_stops_before_the_parameters) {
   Runtime runtime({"cpu", 1});
   Trainer trainer(runtime, store, data.split, small_trainer_options());
   trainer.run(5);
-  const std::vector<float> before = values_of(trainer.parameters());
+  const std::vector<float> before = values_of(trainer.parameters()), good = floats;
   for (float& x : floats) x = std::numeric_limits<float>::infinity();
   expect_error([&] { trainer.run(1); }, Exit::kNotFinite, {"step 5", "expected finite values"});
   EXPECT_EQ(trainer.step(), 5);
   expect_same_bits(values_of(trainer.parameters()), before);
+
+  // Nothing of the refused step is left: with sound data the run goes on as if it had never been tried.
+  floats = good;
+  trainer.run(5);
+  expect_same_bits(values_of(trainer.parameters()), [&] {
+    Runtime other({"cpu", 1});
+    Trainer undisturbed(other, store, data.split, small_trainer_options());
+    undisturbed.run(10);
+    return values_of(undisturbed.parameters());
+  }());
+}
+
+TEST(trainer, a_checkpoint_of_a_negative_step_is_refused) {
+  const SmallData data;
+  Runtime runtime({"cpu", 1});
+  Trainer trainer(runtime, data.store(), data.split, small_trainer_options());
+  std::vector<StateTensor> tensors = trainer.state_tensors();
+  int64_t step = -5;
+  for (StateTensor& t : tensors) {
+    if (t.name == "training/step") t.data = &step;
+  }
+  const std::filesystem::path path = std::filesystem::path(testing::TempDir()) / "negative.safetensors";
+  save_checkpoint(path, tensors, {});
+  expect_error([&] { trainer.restore(open_checkpoint(path)); }, Exit::kCheckpoint, {"training/step", "-5"});
+  std::filesystem::remove(path);
 }
 
 TEST(trainer, a_diverging_run_is_named_and_keeps_its_parameters) {
