@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/runtime.h"
 
+#include <algorithm>
+
 #include "kernels/base/error.h"
 
 namespace hourglass {
@@ -39,6 +41,7 @@ size_t Runtime::measure(const std::function<void()>& step) {
   step();
   const size_t bytes = arena_.peak();
   arena_.clear_peak();
+  largest_step_ = std::max(largest_step_, bytes);
   return bytes;
 }
 

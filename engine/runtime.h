@@ -33,11 +33,14 @@ class Runtime {
 
   /// Runs `step` on the measuring device, which launches nothing, and returns the bytes of arena it needs.
   size_t measure(const std::function<void()>& step);
+  /// The most bytes that any step measured so far needs.
+  size_t largest_step() const { return largest_step_; }
 
  private:
   ThreadPool pool_;
   Context ctx_;
   Arena arena_;
+  size_t largest_step_ = 0;
   bool chosen_ = false;  // by name, not by auto
 };
 

@@ -22,7 +22,8 @@ void StepGraph::call() {
 }
 
 void StepGraph::run() {
-  if (runtime_->arena().reserved() < bytes_) runtime_->arena().reserve(bytes_);
+  // Once for all phases constructed so far, so that their addresses stay what they are.
+  if (runtime_->arena().reserved() < bytes_) runtime_->arena().reserve(runtime_->largest_step());
   if (state_) state_->plan();
   call();
 }

@@ -12,7 +12,8 @@ namespace hourglass {
 
 /// Construction measures the function on the dry device, so that memory is known before the first step. A device that
 /// can replay captures the function once and replays it; therefore no host state may change inside it. The CPU device
-/// calls it each time. All phases share one arena: construct every graph before the first run.
+/// calls it each time. All phases share one arena, which the first run reserves for the largest of those constructed so
+/// far: construct every graph before the first run.
 class StepGraph {
  public:
   /// A training step: the scheduled values are loaded before the function, log and counter advance after it.
