@@ -37,10 +37,10 @@ Range range_of(std::vector<double> values, double low_share, double high_share, 
   std::erase_if(values, [](double v) { return !std::isfinite(v); });
   if (values.empty()) return {0, 1};
   std::sort(values.begin(), values.end());
-  const auto at = [&](double share) {
-    return values[static_cast<size_t>(share * static_cast<double>(values.size() - 1))];
-  };
-  double low = at(low_share), high = at(high_share);
+  // Rounded outwards: of few values none is left out.
+  const double last = static_cast<double>(values.size() - 1);
+  const double low = values[static_cast<size_t>(std::floor(low_share * last))];
+  const double high = values[static_cast<size_t>(std::ceil(high_share * last))];
   if (!(high - low > 1e-9 * std::max(std::abs(low), std::abs(high)))) {
     const double half = low == 0 ? 1 : std::abs(low) * 0.05;
     return {low - half, high + half};
