@@ -5,13 +5,12 @@
 #include <chrono>
 #include <cmath>
 
+#include "engine/host_values.h"
 #include "kernels/base/error.h"
 #include "models/importance_bound.h"
 
 namespace hourglass {
 namespace {
-
-double at(const Var& v, int64_t i) { return v.dtype == Dtype::kF64 ? v.as<double>()[i] : v.as<float>()[i]; }
 
 bool zeros_and_ones(const SampleStore& store, const std::vector<int32_t>& split) {
   const auto all = [&](const auto* data, auto one) {
@@ -70,17 +69,21 @@ Evaluator::~Evaluator() = default;
 size_t Evaluator::bytes() const { return std::max(graph_->bytes(), importance_ ? importance_->bytes() : size_t{0}); }
 
 void Evaluator::add_batch(int rows, Sums& sums) const {
+  const auto values = [this](const Var& v) { return host_values(tape_.ctx(), v); };
+  const std::vector<double> reconstruction = values(terms_.reconstruction),
+                            squared_error = values(terms_.squared_error);
+  const std::vector<double> kl = terms_.kl ? values(terms_.kl) : std::vector<double>(reconstruction.size());
+  const std::vector<double> mu = values(terms_.posterior.mu);
   const double pixels = model_->config().pixels();
-  for (int n = 0; n < rows; ++n) {
-    sums.reconstruction += at(terms_.reconstruction, n);
-    if (terms_.kl) sums.kl += at(terms_.kl, n);
-    const double squared_error = at(terms_.squared_error, n);
-    sums.squared_error += squared_error;
-    sums.psnr += -10 * std::log10(std::max(squared_error / pixels, 1e-10));
-    for (size_t d = 0; d < sums.mu.size(); ++d) {
-      const double mu = at(terms_.posterior.mu, n * static_cast<int64_t>(sums.mu.size()) + static_cast<int64_t>(d));
-      sums.mu[d] += mu;
-      sums.mu_square[d] += mu * mu;
+  const size_t latent = sums.mu.size();
+  for (size_t n = 0; n < static_cast<size_t>(rows); ++n) {
+    sums.reconstruction += reconstruction[n];
+    sums.kl += kl[n];
+    sums.squared_error += squared_error[n];
+    sums.psnr += -10 * std::log10(std::max(squared_error[n] / pixels, 1e-10));
+    for (size_t d = 0; d < latent; ++d) {
+      sums.mu[d] += mu[n * latent + d];
+      sums.mu_square[d] += mu[n * latent + d] * mu[n * latent + d];
     }
   }
 }

@@ -4,8 +4,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string>
 
+#include "engine/host_values.h"
 #include "kernels/base/error.h"
+#include "kernels/row_reduce.h"
 
 namespace hourglass {
 namespace {
@@ -19,9 +22,6 @@ BatchOptions few_images(BatchOptions options) {
   return options;
 }
 
-/// Element i of a value in the model's dtype.
-double at(const Var& v, int64_t i) { return v.dtype == Dtype::kF64 ? v.as<double>()[i] : v.as<float>()[i]; }
-
 }  // namespace
 
 ImportanceBound::ImportanceBound(Runtime& runtime, const Model& model, const SampleStore& store,
@@ -32,6 +32,9 @@ ImportanceBound::ImportanceBound(Runtime& runtime, const Model& model, const Sam
       source_(store, split, few_images(options), dtype),
       tape_(runtime.ctx(), runtime.arena()),
       first_draw_(sizeof(int32_t), "first draw") {
+  if (samples < 1) {
+    throw Error(Exit::kUsage, "importance samples: expected at least 1, given " + std::to_string(samples));
+  }
   whole_.draws = std::min(samples, kDraws);
   whole_.graph = std::make_unique<StepGraph>(runtime, [this] { record(whole_); });
   rest_.draws = samples % whole_.draws;
@@ -61,34 +64,29 @@ void ImportanceBound::record(Chunk& chunk) {
   chunk.terms.logvar_sum = row_sum(tape_, q.logvar);
 }
 
-void ImportanceBound::add(const Chunk& chunk, int rows, std::vector<double>& largest,
-                          std::vector<double>& scaled_sum) const {
-  const Terms& t = chunk.terms;
-  for (int n = 0; n < rows; ++n) {
-    const size_t i = static_cast<size_t>(n);
-    for (int k = 0; k < chunk.draws; ++k) {
-      const int64_t r = int64_t{n} * chunk.draws + k;
-      const double log_weight =
-          -at(t.nll, r) - 0.5 * at(t.z_square, r) + 0.5 * at(t.eps_square, r) + 0.5 * at(t.logvar_sum, n);
-      if (log_weight > largest[i]) {
-        scaled_sum[i] *= std::exp(largest[i] - log_weight);
-        largest[i] = log_weight;
-      }
-      scaled_sum[i] += std::exp(log_weight - largest[i]);
-    }
+std::vector<double> ImportanceBound::log_weights(const Chunk& chunk) const {
+  const auto values = [this](const Var& v) { return host_values(tape_.ctx(), v); };
+  const std::vector<double> nll = values(chunk.terms.nll), z_square = values(chunk.terms.z_square),
+                            eps_square = values(chunk.terms.eps_square), logvar_sum = values(chunk.terms.logvar_sum);
+  std::vector<double> weights(nll.size());
+  for (size_t r = 0; r < weights.size(); ++r) {
+    const size_t image = r / static_cast<size_t>(chunk.draws);
+    weights[r] = -nll[r] - 0.5 * z_square[r] + 0.5 * eps_square[r] + 0.5 * logvar_sum[image];
   }
+  return weights;
 }
 
 double ImportanceBound::run(const std::function<void(int64_t)>& report) {
   double total = 0;
   for (int64_t first = 0; first < source_.size(); first += kImages) {
     const int rows = source_.select(first);
-    std::vector<double> largest(kImages, -std::numeric_limits<double>::infinity()), scaled_sum(kImages, 0.0);
+    std::vector<double> largest(kImages, -std::numeric_limits<double>::infinity()), scaled_sum(kImages);
     for (int draw = 0; draw < samples_;) {
       Chunk& chunk = samples_ - draw >= whole_.draws ? whole_ : rest_;
       *first_draw_.as<int32_t>() = draw;
       chunk.graph->run();
-      add(chunk, rows, largest, scaled_sum);
+      cpu::log_sum_exp_update(Context{}, {rows, chunk.draws}, log_weights(chunk).data(), largest.data(),
+                              scaled_sum.data());
       draw += chunk.draws;
       if (report) report(first * samples_ + int64_t{rows} * draw);
     }

@@ -37,7 +37,7 @@ class ImportanceBound {
     std::unique_ptr<StepGraph> graph;
   };
   void record(Chunk& chunk);
-  void add(const Chunk& chunk, int rows, std::vector<double>& largest, std::vector<double>& scaled_sum) const;
+  std::vector<double> log_weights(const Chunk& chunk) const;
 
   const Model* model_;
   int samples_;
