@@ -16,6 +16,8 @@ namespace hourglass {
 /// Bytes of one element.
 size_t size_of(Dtype dtype);
 const char* name_of(Dtype dtype);
+/// That of losses, statistics and parameter gradients of tensors of `dtype`: acc_t of kernels/base/types.h.
+constexpr Dtype accumulator_of(Dtype dtype) { return dtype == Dtype::kF64 ? Dtype::kF64 : Dtype::kF32; }
 
 /// Extents of a tensor: rank 0 to 4, row-major, last index fastest. Images are (N, H, W, C). Throws Error(kUsage) for
 /// an extent outside int32 or more than 2^48 elements.

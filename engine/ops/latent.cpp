@@ -60,7 +60,7 @@ Var reparameterize(Tape& tape, const Var& mu, const Var& logvar, const Noise& no
 
 Var gaussian_kl_per_sample(Tape& tape, const Var& mu, const Var& logvar, const Var& prior_mu, const Var& prior_logvar) {
   const GaussianKlShape s = kl_shape(mu, logvar, prior_mu, prior_logvar);
-  Var kl = tape.output({s.N}, mu.dtype, {mu, logvar, prior_mu, prior_logvar});
+  Var kl = tape.output({s.N}, accumulator_of(mu.dtype), {mu, logvar, prior_mu, prior_logvar});
   dispatch(tape.ctx(), mu.dtype, [&](auto lane) {
     using T = typename decltype(lane)::type;
     gaussian_kl_forward(lane, s, mu.as<const T>(), logvar.as<const T>(), prior_mu.as<const T>(),
@@ -109,7 +109,7 @@ GaussianLatent gaussian_latent(Tape& tape, const Var& head, const Noise& noise) 
   s.draws = noise.draws;
   s.stride = head.shape[1];
   const Var z = tape.output({int64_t{s.N} * s.draws, s.D}, head.dtype, {head});
-  const Var kl = tape.constant({s.N}, head.dtype);
+  const Var kl = tape.constant({s.N}, accumulator_of(head.dtype));
   const Loss loss = tape.loss({head});
   dispatch(tape.ctx(), head.dtype, [&](auto lane) {
     using T = typename decltype(lane)::type;

@@ -61,7 +61,7 @@ Loss bernoulli_nll(Tape& tape, const Var& logits, const Var& x) {
 
 Var bernoulli_nll_per_sample(Tape& tape, const Var& logits, const Var& x) {
   const RowLossShape s = row_loss_shape("bernoulli_nll", logits, x);
-  const Var nll = tape.output({s.N}, logits.dtype, {logits});
+  const Var nll = tape.output({s.N}, accumulator_of(logits.dtype), {logits});
   dispatch(tape.ctx(), logits.dtype, [&](auto lane) {
     using T = typename decltype(lane)::type;
     bernoulli_nll_forward(lane, s, logits.as<const T>(), x.as<const T>(), nll.as<acc_t<T>>());
@@ -97,7 +97,7 @@ Loss squared_error(Tape& tape, const Var& y, const Var& x) {
 
 Var squared_error_per_sample(Tape& tape, const Var& y, const Var& x) {
   const RowLossShape s = row_loss_shape("squared_error", y, x);
-  const Var error = tape.output({s.N}, y.dtype, {y});
+  const Var error = tape.output({s.N}, accumulator_of(y.dtype), {y});
   dispatch(tape.ctx(), y.dtype, [&](auto lane) {
     using T = typename decltype(lane)::type;
     squared_error_forward(lane, s, y.as<const T>(), x.as<const T>(), error.as<acc_t<T>>());
@@ -133,7 +133,7 @@ Loss gaussian_nll(Tape& tape, const Var& y, const Var& x, const Var& log_sigma) 
 
 Var gaussian_nll_per_sample(Tape& tape, const Var& y, const Var& x, const Var& log_sigma) {
   const GaussianNllShape s = gaussian_nll_shape(y, x, log_sigma);
-  const Var nll = tape.output({s.N}, y.dtype, {y, log_sigma});
+  const Var nll = tape.output({s.N}, accumulator_of(y.dtype), {y, log_sigma});
   dispatch(tape.ctx(), y.dtype, [&](auto lane) {
     using T = typename decltype(lane)::type;
     gaussian_nll_forward(lane, s, y.as<const T>(), x.as<const T>(), log_sigma.as<const T>(), nll.as<acc_t<T>>());
