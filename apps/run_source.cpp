@@ -49,9 +49,11 @@ Dataset RunSource::load_data() const {
                                  size_text(dataset.height, dataset.width, dataset.channels) + ", and the model of " +
                                  options_.run + " expects " + size_text(c.height, c.width, c.channels));
   }
-  if (data.spec == trained_on && dataset.checksum != record.get_string("checksum")) {
-    notice("the data have changed since the training: " + data.spec + " has the checksum " + dataset.checksum +
-           ", the run recorded " + record.get_string("checksum"));
+  // The split is drawn from the list of images: on other ones, training images would count as test images.
+  if (options_.data.empty() && dataset.checksum != record.get_string("checksum")) {
+    throw Error(Exit::kData, data.spec + ": the data have changed since the training of " + options_.run +
+                                 ": expected the checksum " + record.get_string("checksum") + ", given " +
+                                 dataset.checksum + "; --data " + data.spec + " takes them as they are");
   }
   dataset.split(options_.split);
   return dataset;

@@ -243,7 +243,7 @@ TEST_F(Commands, WhatDoesNotFitIsRefused) {
                  {"--resume", "--overwrite"});
 }
 
-TEST_F(Commands, OwnDataAreSplitAsInTrainingAndChangesAreNoticed) {
+TEST_F(Commands, OwnDataAreSplitAsInTrainingAndChangesAreRefused) {
   std::vector<uint8_t> pixels(100 * 16);
   std::iota(pixels.begin(), pixels.end(), uint8_t{0});
   const int64_t shape[] = {100, 4, 4};
@@ -254,9 +254,8 @@ TEST_F(Commands, OwnDataAreSplitAsInTrainingAndChangesAreNoticed) {
   EXPECT_EQ(answer({"eval", at("own")}).get_integer("n"), 20) << "the fifth that training has not seen";
   pixels[0] ^= 1;
   write_npy(root_ / "own.npy", pixels, shape);
-  ::testing::internal::CaptureStderr();
-  answer({"eval", at("own")});
-  EXPECT_NE(::testing::internal::GetCapturedStderr().find("own.npy has the checksum"), std::string::npos);
+  expect_refused({"eval", at("own")}, Exit::kData, {at("own.npy"), "changed", at("own"), "--data"});
+  EXPECT_EQ(answer({"eval", at("own"), "--data", at("own.npy")}).get_integer("n"), 20) << "asked for by name";
 }
 
 }  // namespace
