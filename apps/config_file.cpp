@@ -143,6 +143,7 @@ void check_characters(std::string_view text, const std::string& what) {
   }
 }
 
+/// A scalar, or an array as one text: "400,200", or "none" without elements.
 std::string value_of(Line& line) {
   if (!line.take('[')) return line.scalar();
   std::string joined;
@@ -153,7 +154,7 @@ std::string value_of(Line& line) {
     joined += (first ? "" : ",") + line.scalar();
     first = false;
   }
-  return joined;
+  return first ? "none" : joined;
 }
 
 }  // namespace

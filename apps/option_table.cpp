@@ -43,6 +43,9 @@ void add(OptionTable& table, const char* group, OptionTable rows) {
 
 constexpr double kMostThreads = 1024, kLargestBatch = 1 << 24, kWidestLayer = 1 << 20, kLargestSeed = 4294967295.0;
 
+// Beyond these a step from finite gradients is not finite in float.
+constexpr double kLargestRate = 1e30, kSmallestEps = 1e-30;
+
 // The same option of several commands.
 OptionRow data_dir(std::string& field) {
   return unset("none", {"data-dir", &field, "FOLDER",
@@ -122,11 +125,11 @@ void add_training_rows(TrainOptions& o, OptionTable& table) {
           seed(o.seed, "of initial weights, order of the images and noise"),
           {"optimizer", &o.optimizer, "NAME", "what turns gradients into steps",
            one_of({"sgd", "adam", "adamw", "adadelta"})},
-          {"lr", &o.lr, "X", "learning rate", above(0)},
+          {"lr", &o.lr, "X", "learning rate", {.low = 0, .high = kLargestRate, .above_low = true}},
           {"momentum", &o.momentum, "X", "of sgd", below(1)},
           {"nesterov", &o.nesterov, "", "Nesterov's form of sgd's momentum"},
-          {"weight-decay", &o.weight_decay, "X", "L2 penalty; decoupled for adamw", at_least(0)},
-          {"adam-eps", &o.adam_eps, "X", "added to the denominator of adam and adamw", above(0)},
+          {"weight-decay", &o.weight_decay, "X", "L2 penalty; decoupled for adamw", between(0, 1e6)},
+          {"adam-eps", &o.adam_eps, "X", "added to the denominator of adam and adamw", between(kSmallestEps, 1)},
           {"lr-schedule", &o.lr_schedule, "NAME", "how the learning rate falls",
            one_of({"constant", "cosine", "step", "exponential"})},
           {"lr-warmup", &o.lr_warmup, "STEPS", "the learning rate first rises linearly over these steps", at_least(0)},

@@ -90,7 +90,7 @@ std::string read_words(const Reading& r) {
 }
 
 std::vector<int> read_widths(const Reading& r) {
-  if (r.text.empty() || r.text == "none" || r.text == "0") return {};
+  if (r.text == "none" || r.text == "0") return {};
   std::vector<int> widths;
   std::string_view rest = r.text;
   for (bool more = true; more;) {

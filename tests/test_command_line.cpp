@@ -175,6 +175,9 @@ TEST_F(CommandLine, NumbersAreFiniteAndInRange) {
   expect_refused({"train", "vae", "--seed", "4294967296"}, {"--seed", "4294967295", "4294967296"});
   expect_refused({"train", "vae", "--test-fraction", "1"}, {"--test-fraction", "below 1"});
   expect_refused({"train", "vae", "--hidden", "200,,100"}, {"--hidden", "200,,100"});
+  expect_refused({"train", "vae", "--hidden", ""}, {"--hidden", "none", "given nothing"});
+  expect_refused({"train", "vae", "--lr", "1e300"}, {"--lr", "1e+30", "1e300"});
+  expect_refused({"train", "vae", "--adam-eps", "1e-300"}, {"--adam-eps", "1e-30", "1e-300"});
   expect_refused({"train", "vae", "--hidden", "200,0"}, {"--hidden", "at least 1"});
   expect_refused({"train", "vae", "--max-time", "90"}, {"--max-time", "90s, 10m or 2h"});
   expect_refused({"train", "vae", "--max-time", "-3s"}, {"--max-time"});
