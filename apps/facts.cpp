@@ -25,6 +25,17 @@ std::string value_text(const Json& value) {
   return text.empty() ? "none" : text;
 }
 
+/// A text of several lines, as a block.
+std::string indented(const std::string& text, const std::string& indent) {
+  std::string out;
+  for (size_t from = 0; from < text.size();) {
+    const size_t to = std::min(text.find('\n', from), text.size());
+    out += indent + text.substr(from, to - from) + "\n";
+    from = to + 1;
+  }
+  return out;
+}
+
 void append_facts(std::string& out, const Json& facts, const std::string& indent) {
   size_t width = 0;
   for (const JsonMember& member : facts.members()) {
@@ -32,13 +43,16 @@ void append_facts(std::string& out, const Json& facts, const std::string& indent
   }
   for (const JsonMember& member : facts.members()) {
     std::string name = member.key;
-    std::replace(name.begin(), name.end(), '_', ' ');
+    const bool is_tensor = name.find('/') != std::string::npos;
+    if (!is_tensor) std::replace(name.begin(), name.end(), '_', ' ');
     if (member.value.is_object()) {
       const auto& inner = member.value.members();
       const auto absent = [](const JsonMember& m) { return m.value.is_null(); };
       if (std::all_of(inner.begin(), inner.end(), absent)) continue;
       out += indent + name + "\n";
       append_facts(out, member.value, indent + "  ");
+    } else if (member.value.is_string() && member.value.as_string().find('\n') != std::string::npos) {
+      out += indent + name + "\n" + indented(member.value.as_string(), indent + "  ");
     } else if (!member.value.is_null()) {
       out += indent + name + std::string(width - name.size() + 2, ' ') + value_text(member.value) + "\n";
     }

@@ -110,14 +110,21 @@ TEST(Facts, ReadAsATable) {
                                    {"kl", 1.5},
                                    {"note", nullptr},
                                    {"model", Json::object({{"tied", true}, {"hidden", Json::array({400, 20})}})},
-                                   {"nothing", Json::object({{"x", nullptr}})}});
+                                   {"nothing", Json::object({{"x", nullptr}})},
+                                   {"tensors", Json::object({{"optimizer/exp_avg", "f32 (2,)"}})},
+                                   {"config", "[train]\nlatent = 2\n"}});
   EXPECT_EQ(facts_text(facts),
             "  active units  20\n"
             "  n             10,000\n"
             "  kl            1.5\n"
             "  model\n"
             "    tied    yes\n"
-            "    hidden  400, 20\n");
+            "    hidden  400, 20\n"
+            "  tensors\n"
+            "    optimizer/exp_avg  f32 (2,)\n"
+            "  config\n"
+            "    [train]\n"
+            "    latent = 2\n");
 }
 
 }  // namespace
