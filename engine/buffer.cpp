@@ -22,7 +22,7 @@ Buffer::Buffer(size_t bytes, const char* what) : bytes_(aligned(bytes)) {
   void* data = bytes_ <= available ? std::aligned_alloc(kAlignment, bytes_) : nullptr;
   if (!data) {
     throw Error(Exit::kDevice, std::string(what) + ": needs " + format_bytes(bytes_) + " of memory, " +
-                                   format_bytes(available) + " available; try a smaller --batch");
+                                   format_bytes(available) + " available; try a smaller --batch or model");
   }
   data_.reset(data);
   std::memset(data, 0, bytes_);

@@ -14,8 +14,8 @@ void Tape::check_finite(const char* op, const char* what, const void* data, cons
     for (int64_t i = 0; i < shape.elements(); ++i) {
       if (!std::isfinite(values[i])) {
         throw Error(Exit::kNotFinite, std::string(op) + ": " + what + " " + to_string(shape) + " has " +
-                                          std::to_string(values[i]) + " at element " + std::to_string(i) +
-                                          ", expected finite values");
+                                          (std::isnan(values[i]) ? "nan" : std::to_string(values[i])) + " at element " +
+                                          std::to_string(i) + ", expected finite values");
       }
     }
   };

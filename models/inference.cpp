@@ -8,14 +8,26 @@
 #include "models/row_function.h"
 
 namespace hourglass {
+namespace {
+
+/// The configuration in a checkpoint; what is wrong with it names the file.
+ModelConfig stored_config(const FoundCheckpoint& found) {
+  const std::string file = found.path.string() + ": ";
+  const Json json = Json::parse(found.file.metadata("model"), file + "model", Exit::kCheckpoint);
+  try {
+    return model_config_from_json(json);
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    throw Error(error.exit(), message.starts_with(file) ? message : file + message);
+  }
+}
+
+}  // namespace
+
 struct Inference::State {
   State(FoundCheckpoint found, const RuntimeOptions& options)
-      : runtime(options),
-        checkpoint(std::move(found.path)),
-        metadata(found.file.metadata()),
-        notices(std::move(found.notices)) {
-    const ModelConfig config = model_config_from_json(
-        Json::parse(found.file.metadata("model"), checkpoint.string() + ": model", Exit::kCheckpoint));
+      : runtime(options), checkpoint(found.path), metadata(found.file.metadata()), notices(std::move(found.notices)) {
+    const ModelConfig config = stored_config(found);
     model = make_model(parameters, config);
     parameters.allocate(0);
     restore(found.file, model_tensors(parameters));

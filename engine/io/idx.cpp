@@ -116,7 +116,7 @@ ElementType element_type_of_code(uint8_t code, const std::string& what) {
 
 HostArray read_header(Source& source, const std::string& what) {
   uint8_t magic[4];
-  if (source.read(magic, 4) != 4 || magic[0] != 0 || magic[1] != 0) refuse(what, "not an IDX file");
+  if (source.read(magic, 4) != 4 || magic[0] != 0 || magic[1] != 0) refuse(what, "not an IDX file, plain or gzipped (other data: an .npy file or a folder of PNGs)");
   HostArray array;
   array.type = element_type_of_code(magic[2], what);
   const size_t rank = magic[3];
