@@ -72,7 +72,7 @@ TEST(evaluation, does_not_depend_on_its_batch) {
         e.batch = 75;
         const Evaluation whole = trained.evaluate(e);
         EXPECT_EQ(whole.n, 75);
-        for (int batch : {1, 7, 64, 128}) {
+        for (int batch : {1, 7, 128, 10000}) {
           SCOPED_TRACE(std::string(name_of(options.model.kind)) + ", batch " + std::to_string(batch));
           e.batch = batch;
           expect_same_metrics(trained.evaluate(e), whole, tolerance);
