@@ -43,18 +43,17 @@ std::vector<std::string> known_options(const Command* command) {
 
 /// `rest` is what CLI11 could not place.
 void refuse_unknown_options(const std::vector<std::string>& rest, const Command* command) {
-  const std::string of = command ? "hourglass " + command->name : "hourglass";
+  const std::string of = command ? command->name + ": " : "", help = command ? command->name + " --help" : "--help";
   for (const std::string& word : rest) {
     if (word.size() < 2 || word[0] != '-') continue;
     const std::string name = word.substr(0, word.find('='));
-    throw Error(Exit::kUsage, of + ": unknown option " + name + "; the nearest is " +
-                                  nearest_name(name, known_options(command)) + " (" + of + " --help shows all)");
+    throw Error(Exit::kUsage, of + "unknown option " + name + "; the nearest is " +
+                                  nearest_name(name, known_options(command)) + " (hourglass " + help + " shows all)");
   }
 }
 
 [[noreturn]] void fail_without_command(const std::vector<std::string>& rest, const std::vector<Command>& commands) {
-  if (rest.empty())
-    throw Error(Exit::kUsage, "hourglass expects a command, given nothing (hourglass --help shows all)");
+  if (rest.empty()) throw Error(Exit::kUsage, "expected a command, given nothing (hourglass --help shows all)");
   std::vector<std::string> names;
   for (const Command& known : commands) names.push_back(known.name);
   throw Error(Exit::kUsage, "unknown command \"" + rest.front() + "\"; the nearest is " +
@@ -79,7 +78,7 @@ std::set<std::string> apply_command_line(const BoundCommand& bound) {
 void expect_positionals(const Command& command) {
   for (const OptionRow& row : command.table) {
     if (row.positional && to_text(row).empty()) {
-      throw Error(Exit::kUsage, "hourglass " + command.name + " expects " + row.value + " (" + row.help +
+      throw Error(Exit::kUsage, command.name + " expects " + row.value + " (" + row.help +
                                     "), given nothing (hourglass " + command.name + " --help shows all)");
     }
   }
@@ -172,7 +171,7 @@ Parsed parse(int argc, const char* const* argv) {
   std::set<std::string> from_file;
   if (app.count("--config") > 0) from_file = apply_config_file(config, name, commands);
   const std::set<std::string> from_line = apply_command_line(*command);
-  if (!rest.empty()) throw Error(Exit::kUsage, "hourglass " + name + ": unexpected argument \"" + rest.front() + "\"");
+  if (!rest.empty()) throw Error(Exit::kUsage, name + ": unexpected argument \"" + rest.front() + "\"");
   if (name == "train") {
     options.train.command_line = as_typed(argc, argv);
     options.train.given = from_file;
