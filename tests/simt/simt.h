@@ -9,6 +9,7 @@
 //   HOURGLASS_SIMT_ORDER          forward, reverse, shuffled:SEED     forward
 //   HOURGLASS_SIMT_POISON         ff, 7b, 00                          ff    bytes of memory nobody has written; ff: NaN
 //   HOURGLASS_SIMT_STREAMS        eager, lazy                         eager lazy: work runs when something waits for it
+//   HOURGLASS_SIMT_MEMORY         MiB                                 8192  device memory
 //   HOURGLASS_SIMT_ABORT          0, 1                                0     1: the first report aborts, for a debugger
 //
 // What a kernel does wrong (divergent barrier, bad mask, endless wait) becomes a Report and fails the launch with
@@ -30,6 +31,7 @@ struct Config {
   uint64_t seed = 1;          ///< of kShuffled
   uint8_t poison = 0xFF;      ///< byte of uninitialised device and shared memory
   bool lazy_streams = false;  ///< stream work runs only when something waits for it
+  size_t device_bytes = size_t{8} << 30;
   bool abort_on_report = false;
 };
 
@@ -57,14 +59,15 @@ struct Report {
   std::string kind;  ///< "barrier-divergence", "warp-mask", "deadlock", "memcpy", "leak", ...
   std::string text;
 };
-/// Reports since the last call.
+/// Reports since the last call. It also forgives the device: calls work again after a kernel's fault.
 std::vector<Report> take_reports();
 
 /// Counters of the process, for tests of launches, allocations and synchronisations a step.
 struct Counters {
   int64_t launches = 0;      ///< kernels run, replayed ones included
   int64_t api_launches = 0;  ///< cudaLaunchKernelEx calls, captured ones included
-  int64_t allocations = 0;   ///< cudaMalloc, cudaMallocHost, cudaMallocAsync
+  int64_t allocations = 0;   ///< cudaMalloc, cudaMallocHost
+  int64_t live_bytes = 0;    ///< of cudaMalloc
   int64_t synchronizations = 0;
   int64_t graph_launches = 0;
 };

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs the blocks of a launch, one after the other, each thread of a block as a fiber. A fiber that never waits costs
+// no switch: the next thread starts on the stack that it leaves.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tests/simt/device.h"
+#include "tests/simt/fiber.h"
+#include "tests/simt/language.h"
+#include "tests/simt/shared_memory.h"
+#include "tests/simt/simt.h"
+
+namespace simt {
+
+inline constexpr unsigned kMaxThreads = 1024, kWarpLanes = 32, kMaxWarps = kMaxThreads / kWarpLanes;
+
+/// A launch as the scheduler sees it.
+struct Grid {
+  dim3 grid, block;
+  size_t shared_bytes = 0;
+  const void* kernel = nullptr;
+  void (*run_thread)(const void* arguments) = nullptr;  ///< one CUDA thread from beginning to end
+  const void* arguments = nullptr;
+};
+
+/// False: a fault, already reported, ended the launch.
+bool run_grid(const Grid& grid);
+
+enum class ThreadState : uint8_t { kNew, kReady, kRunning, kAtBarrier, kInCollective, kDone };
+
+struct Thread {
+  FiberContext context;
+  uint3 index{};      ///< threadIdx
+  unsigned rank = 0;  ///< in the block
+  ThreadState state = ThreadState::kNew;
+  Stack* stack = nullptr;
+  void* fake_stack = nullptr;  ///< AddressSanitizer's
+  Site waits_at;
+};
+
+struct Warp {
+  uint32_t live = 0;     ///< lanes that have not exited
+  uint32_t pending = 0;  ///< lanes that wait in a collective
+  Collective* lanes[kWarpLanes] = {};
+};
+
+class Scheduler {
+ public:
+  /// The one of this OS thread.
+  static Scheduler& of_this_thread();
+
+  bool run(const Grid& grid);
+
+  int barrier(Vote vote, int predicate, Site site);
+  void collective(Collective& lane);
+  void yield();
+  [[noreturn]] void trap(const char* reason, Site site);
+  void* dynamic_shared() { return shared_.dynamic(); }
+
+ private:
+  static void fiber_entry();
+  void run_fiber();
+
+  bool run_block();
+  void set_up_block();
+  void shuffle_threads();
+  void report_deadlock() const;
+
+  Thread* pick();
+  void make_ready(Thread& thread);
+  void enter(Thread& thread);
+  void give_stack(Thread& thread);
+  void leave_to_other(Thread& self);
+  [[noreturn]] void leave_to_host();
+  /// Reports `message_`, and leaves for the host, which ends the launch.
+  [[noreturn]] void fault(const char* kind);
+  void thread_exits(Thread& thread);
+
+  void release_barrier(Thread* last);
+  bool complete_collective(Warp& warp, const Thread* arriving);
+  void check_members(const Warp& warp, uint32_t members, int first);
+
+  uint32_t random();
+  std::string position() const;
+
+  Config config_;
+  const Grid* grid_ = nullptr;
+  unsigned threads_in_block_ = 0, alive_ = 0;
+  std::vector<Thread> threads_{kMaxThreads};
+  Warp warps_[kMaxWarps];
+
+  // Threads yet to start, in `order_` from `started_` on; then those made ready, a ring.
+  std::vector<uint16_t> order_;
+  unsigned started_ = 0;
+  static constexpr unsigned kRing = 2 * kMaxThreads;
+  uint16_t ready_[kRing];
+  unsigned ready_first_ = 0, ready_end_ = 0;
+
+  // The block's one barrier.
+  unsigned arrived_ = 0, votes_ = 0;
+  int vote_result_ = 0;
+  Site barrier_site_;
+
+  Thread* running_ = nullptr;
+  FiberContext host_;
+  const void* host_stack_ = nullptr;
+  size_t host_stack_bytes_ = 0;
+  StackPool stacks_;
+  SharedMemory shared_;
+  bool failed_ = false;
+  std::string message_;
+  uint64_t yields_ = 0;
+  uint64_t random_state_ = 1;
+};
+
+/// Computes the results of a complete collective; `members` are the lanes that take part.
+void compute_collective(Warp& warp, uint32_t members, uint8_t poison);
+
+}  // namespace simt
