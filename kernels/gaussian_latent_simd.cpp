@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The work is cut into rectangles of at most 2048 elements whose intermediate values stay in the first-level cache:
+// The work is cut into rectangles of at most 512 elements whose intermediate values stay in the first-level cache:
 // first the noise of the whole rectangle (vector lanes are Philox blocks, base/normal_rows.h), then elementwise passes
 // over rows padded to whole blocks (vector lanes are columns, across rows where these are short). One exponential
 // serves sigma and v: with e = exp(min(logvar / 2, 10)), sigma = e (1 + max(logvar / 2 - 10, 0)) and
@@ -18,7 +18,7 @@
 namespace hourglass::cpu {
 namespace {
 
-constexpr int kTileBlocks = 4 * kMostNormalBlocks;  // 8192 elements: about 5 us, well above the cost of a dispatch
+constexpr int kTileBlocks = 2048;  // 8192 elements: about 5 us, well above the cost of a dispatch
 
 /// Blocks of columns [first, first + count) of samples [first_sample, first_sample + samples): the work of one tile.
 struct Tile {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rectangles of at most 2048 elements: the noise of the whole rectangle, then its rows one by one.
+// Rectangles of at most 512 elements: the noise of the whole rectangle, then its rows one by one.
 #include <algorithm>
 
 #include "kernels/base/math.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <set>
 
+#include "kernels/base/normal_rows.h"
 #include "kernels/base/philox.h"
 #include "kernels/reparameterize.h"
 #include "tests/harness.h"
@@ -92,6 +93,46 @@ TEST(philox, every_part_of_the_address_counts) {
     for (int d = 0; d < 8; ++d) seen.insert(normal<double>(noise, 0, d));
   }
   EXPECT_EQ(seen.size(), 48u);
+}
+
+TEST(philox, every_instruction_set_level_draws_the_same_normals) {
+  const int64_t step = 77;
+  const int32_t first_draw = 5;
+  std::vector<int32_t> listed(64);
+  for (int n = 0; n < 64; ++n) listed[static_cast<size_t>(n)] = 1000 - 7 * n;
+  Noise plain, draws;
+  plain.seed = draws.seed = 0xFFFFFFF0u;
+  plain.first_row = 11;
+  draws.step = &step;
+  draws.draws = 3;
+  draws.rows = listed.data();
+  draws.first_draw = &first_draw;
+  struct Rectangle {
+    int64_t first_row;
+    int rows;
+    int64_t first_block;
+    int blocks;
+  };
+  for (const NormalLevel& level : normal_levels()) {
+    for (const Noise& noise : {plain, draws}) {
+      for (const auto& [first_row, rows, first_block, blocks] : {Rectangle{0, 1, 0, 1},
+                                                                 {3, 1, 7, 128},
+                                                                 {1, 1, 2, 45},
+                                                                 {2, 4, 0, 32},
+                                                                 {0, 128, 0, 1},
+                                                                 {4, 25, 1, 5},
+                                                                 {5, 6, 9, 19},
+                                                                 {1, 2, 3, 60}}) {
+        float eps[kMostNormals];
+        level.normal_rows(noise, first_row, rows, first_block, blocks, eps);
+        for (int i = 0; i < 4 * rows * blocks; ++i) {
+          const double want = normal<double>(noise, first_row + i / (4 * blocks), 4 * first_block + i % (4 * blocks));
+          ASSERT_NEAR(eps[i], want, 4e-7 * std::max(1.0, std::abs(want)))
+              << level.name << ": element " << i << " of " << rows << " x " << blocks << " blocks";
+        }
+      }
+    }
+  }
 }
 
 TEST(philox, stream_names_hash_as_fnv1a) {
