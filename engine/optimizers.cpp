@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/optimizers.h"
 
+#include <utility>
+
 #include "engine/dispatch.h"
 #include "kernels/gradient_norm.h"
 
@@ -23,12 +25,14 @@ std::vector<std::string> moment_names(const OptimizerOptions& options) {
 }  // namespace
 
 Optimizer::Optimizer(Parameters& parameters, TrainingState& state, const double* lr, const OptimizerOptions& options,
-                     Groups groups)
+                     Groups groups, std::string name)
     : parameters_(&parameters),
       state_(&state),
       lr_(lr),
       options_(options),
       groups_(groups),
+      name_(std::move(name)),
+      norm_(state.claim_norm()),
       moment_names_(moment_names(options)),
       counters_(sizeof(AdamState), "optimizer counters") {
   const SlabRange range = parameters.range(groups);
@@ -37,27 +41,42 @@ Optimizer::Optimizer(Parameters& parameters, TrainingState& state, const double*
   for (size_t i = 0; i < moment_names_.size(); ++i) moments_.emplace_back(bytes, "optimizer moments");
 }
 
-void Optimizer::commit(Tape& tape) {
+void Optimizer::commit(Tape& tape, std::initializer_list<Optimizer*> optimizers) {
   tape.close();
-  parameters_->complete_gradients(tape.ctx(), groups_);
-  dispatch(tape.ctx(), parameters_->dtype(), [&](auto lane) {
+  for (Optimizer* o : optimizers) o->parameters_->complete_gradients(tape.ctx(), o->groups_);
+  for (Optimizer* o : optimizers) o->check(tape.ctx(), o == *optimizers.begin());
+  for (Optimizer* o : optimizers) o->update(tape.ctx());
+  for (Optimizer* o : optimizers) o->parameters_->forget_gradients(o->groups_);
+}
+
+void Optimizer::check(const Context& ctx, bool statistics_too) {
+  dispatch(ctx, parameters_->dtype(), [&](auto lane) {
     using T = typename decltype(lane)::type;
-    // From the first gradient of the group to the end of the slab: its gradients, and the statistics with them.
-    const T* grads = static_cast<const T*>(parameters_->gradients()) + range_.first;
-    gradient_check(lane, GradientNormShape{range_.count, parameters_->gradient_elements() - range_.first}, grads,
-                   options_.clip_norm, state_->device_norm(), state_->device_fault(), state_->device_step());
-    update<T>(lane);
+    const T* slab = static_cast<const T*>(parameters_->gradients());
+    const int64_t end = range_.first + range_.count, statistics = parameters_->gradient_elements() - end;
+    // The last group's gradients and the statistics lie side by side: one pass.
+    const bool together = statistics_too && end == parameters_->slab_elements();
+    gradient_check(lane, GradientNormShape{range_.count, range_.count + (together ? statistics : 0), range_.first},
+                   slab + range_.first, options_.clip_norm, norm_, state_->device_fault(), state_->device_step());
+    if (statistics_too && !together) {
+      const int64_t first = parameters_->slab_elements();
+      gradient_check(lane, GradientNormShape{0, parameters_->gradient_elements() - first, first}, slab + first, 0.0,
+                     state_->spare_norm(), state_->device_fault(), state_->device_step());
+    }
   });
-  parameters_->forget_gradients(groups_);
+}
+
+void Optimizer::update(const Context& ctx) {
+  dispatch(ctx, parameters_->dtype(), [&](auto lane) { update_as<typename decltype(lane)::type>(lane); });
 }
 
 template <class T, class Lane>
-void Optimizer::update(const Lane& lane) {
+void Optimizer::update_as(const Lane& lane) {
   const OptimizerRanges ranges{&range_, 1};
   OptimizerStep step;
   step.fault = state_->device_fault();
   step.lr = lr_;
-  step.grad_scale = options_.clip_norm > 0 ? &state_->device_norm()->scale : nullptr;
+  step.grad_scale = options_.clip_norm > 0 ? &norm_->scale : nullptr;
   step.clip_value = options_.clip_value;
   T* values = static_cast<T*>(parameters_->values());
   const T* grads = static_cast<const T*>(parameters_->gradients());
@@ -91,14 +110,14 @@ std::vector<StateTensor> Optimizer::state_tensors() {
   for (size_t i = 0; i < moments_.size(); ++i) {
     for (const Parameter& p : parameters_->all()) {
       if (!(p.group & groups_)) continue;
-      tensors.push_back({"optimizer/" + moment_names_[i] + "/" + p.name, type, extents(p.shape),
+      tensors.push_back({name_ + "/" + moment_names_[i] + "/" + p.name, type, extents(p.shape),
                          moments_[i].as<std::byte>() + static_cast<size_t>(p.offset) * size_of(parameters_->dtype())});
     }
   }
   AdamState* counters = counters_.as<AdamState>();
-  tensors.push_back({"optimizer/steps", ElementType::kI64, {}, &counters->steps});
-  tensors.push_back({"optimizer/beta1_power", ElementType::kF64, {}, &counters->beta1_power});
-  tensors.push_back({"optimizer/beta2_power", ElementType::kF64, {}, &counters->beta2_power});
+  tensors.push_back({name_ + "/steps", ElementType::kI64, {}, &counters->steps});
+  tensors.push_back({name_ + "/beta1_power", ElementType::kF64, {}, &counters->beta1_power});
+  tensors.push_back({name_ + "/beta2_power", ElementType::kF64, {}, &counters->beta2_power});
   return tensors;
 }
 

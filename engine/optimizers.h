@@ -2,6 +2,7 @@
 // Optimizers over the slabs. `commit` ends a step: check the gradients, then update, unless the fault word is set.
 #pragma once
 
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -27,12 +28,17 @@ struct OptimizerOptions {
 
 class Optimizer {
  public:
-  /// `lr` is a scheduled value of `state`. All references must outlive this.
+  /// `lr` is a scheduled value of `state`; `name` begins the names of its tensors in a checkpoint. All references must
+  /// outlive this.
   Optimizer(Parameters& parameters, TrainingState& state, const double* lr, const OptimizerOptions& options,
-            Groups groups = kAllGroups);
+            Groups groups = kAllGroups, std::string name = "optimizer");
 
-  /// Closes the tape: nothing is recorded or differentiated after it until the rewind.
-  void commit(Tape& tape);
+  /// Ends the step: closes the tape, so that nothing is recorded or differentiated until the rewind, checks the
+  /// gradients of this optimizer and the statistics, and updates.
+  void commit(Tape& tape) { commit(tape, {this}); }
+  /// The same for several optimizers of one step (the networks of a GAN): all gradients are checked before the first
+  /// parameter changes, so a refused step leaves every network as it was. Gradients of other groups are not looked at.
+  static void commit(Tape& tape, std::initializer_list<Optimizer*> optimizers);
 
   /// Slabs of the size of the parameters that this optimizer keeps.
   size_t moments() const { return moments_.size(); }
@@ -40,14 +46,18 @@ class Optimizer {
   std::vector<StateTensor> state_tensors();
 
  private:
+  void check(const Context& ctx, bool statistics_too);
+  void update(const Context& ctx);
   template <class T, class Lane>
-  void update(const Lane& lane);
+  void update_as(const Lane& lane);
 
   Parameters* parameters_;
   TrainingState* state_;
   const double* lr_;
   OptimizerOptions options_;
   Groups groups_;
+  std::string name_;
+  Norm* norm_;
   OptimizerRange range_;
   std::vector<std::string> moment_names_;
   std::vector<Buffer> moments_;

@@ -27,6 +27,13 @@ const double* TrainingState::schedule(std::function<double(int64_t)> value) {
   return row_ + schedules_.size() - 1;
 }
 
+Norm* TrainingState::claim_norm() {
+  if (optimizers_ == kMostOptimizers) {
+    throw Error(Exit::kUsage, "optimizers: at most " + std::to_string(kMostOptimizers) + " share a training state");
+  }
+  return &words_->norms[optimizers_++];
+}
+
 void TrainingState::set_step(int64_t step) {
   words_->step = step;
   planned_ = false;
@@ -53,8 +60,8 @@ void TrainingState::advance() {
   const int columns = static_cast<int>(parameters_->statistic_names().size()) + 1;
   dispatch(*ctx_, parameters_->dtype(), [&](auto lane) {
     using T = typename decltype(lane)::type;
-    log_write(lane, {kWindow, columns}, static_cast<const T*>(parameters_->statistics()), &words_->norm, &words_->step,
-              &words_->fault, log_.as<double>());
+    log_write(lane, {kWindow, columns}, static_cast<const T*>(parameters_->statistics()), &words_->norms[0],
+              &words_->step, &words_->fault, log_.as<double>());
     advance_step(lane, &words_->fault, &words_->step);
   });
 }

@@ -46,13 +46,16 @@ class TrainingState {
   // For kernels.
   const int64_t* device_step() const { return &words_->step; }
   Fault* device_fault() const { return &words_->fault; }
-  Norm* device_norm() const { return &words_->norm; }
+  /// Where an optimizer keeps the norm of its gradients; that of the first is logged.
+  Norm* claim_norm();
+  Norm* spare_norm() const { return &words_->norms[kMostOptimizers]; }
 
  private:
+  static constexpr int kMostOptimizers = 8;
   struct Words {
     int64_t step, base;
     Fault fault;
-    Norm norm;
+    Norm norms[kMostOptimizers + 1];
   };
   static constexpr int kMostSchedules = 16;
 
@@ -63,6 +66,7 @@ class TrainingState {
   Words* words_;
   double* table_;
   double* row_;
+  int optimizers_ = 0;
   bool planned_ = false;
 };
 

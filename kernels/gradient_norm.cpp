@@ -15,7 +15,7 @@ void gradient_check(const Context&, GradientNormShape s, const T* slab, double c
   for (int64_t i = 0; i < s.total; ++i) {
     const double g = slab[i];
     if (!std::isfinite(g)) {
-      if (fault->code == 0) *fault = {static_cast<int32_t>(Exit::kNotFinite), kFaultGradient, *step, i};
+      if (fault->code == 0) *fault = {static_cast<int32_t>(Exit::kNotFinite), kFaultGradient, *step, s.first + i};
       return;
     }
     if (i < s.gradients) squares += g * g;

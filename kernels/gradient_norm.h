@@ -7,8 +7,8 @@
 //
 // the semantics of torch.nn.utils.clip_grad_norm_ over all gradients together. Squares and partial sums are double, cut
 // into tiles by the shape alone and added in tile order. If any of the `total` elements is not finite, and the fault is
-// not yet set, it becomes {kNotFinite, kFaultGradient, *step, lowest such index}; norm and scale are then not to be
-// read.
+// not yet set, it becomes {kNotFinite, kFaultGradient, *step, first + lowest such index}; norm and scale are then not
+// to be read.
 //
 //   slab (total)
 #pragma once
@@ -21,6 +21,7 @@ namespace hourglass {
 struct GradientNormShape {
   int64_t gradients = 0;  ///< elements of the norm, at the head of the slab
   int64_t total = 0;      ///< elements checked: gradients and statistics
+  int64_t first = 0;      ///< what Fault::index counts from: where `slab` begins in the whole slab
 };
 
 namespace cpu {

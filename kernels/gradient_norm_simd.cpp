@@ -43,7 +43,7 @@ void gradient_check(const Context& ctx, GradientNormShape s, const float* slab, 
     if (!std::isfinite(gradients[t] + statistics[t])) {
       int64_t i = t * size;
       while (std::isfinite(slab[i])) ++i;
-      if (fault->code == 0) *fault = {static_cast<int32_t>(Exit::kNotFinite), kFaultGradient, *step, i};
+      if (fault->code == 0) *fault = {static_cast<int32_t>(Exit::kNotFinite), kFaultGradient, *step, s.first + i};
       return;
     }
     squares += gradients[t];
