@@ -49,13 +49,6 @@ std::string aligned(const std::vector<std::pair<std::string, std::string>>& rows
   return text;
 }
 
-std::string bytes_text(double bytes) {
-  const char* const units[] = {" B", " kB", " MB", " GB", " TB"};
-  size_t unit = 0;
-  for (; bytes >= 999.5 && unit + 1 < std::size(units); ++unit) bytes /= 1000;
-  return formatted(unit > 0 && bytes < 99.95 ? "%.1f" : "%.0f", bytes) + units[unit];
-}
-
 std::string time_text(double seconds) {
   if (seconds < 9.95) return formatted("%.1f s", seconds);
   const auto whole = static_cast<int64_t>(std::llround(seconds));

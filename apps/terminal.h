@@ -17,8 +17,6 @@ void notice(std::string_view text);
 /// Rows of two columns, the second ones aligned: "  parameters  1.1 million".
 std::string aligned(const std::vector<std::pair<std::string, std::string>>& rows);
 
-/// "12.3 MB", "1.5 GB": decimal units.
-std::string bytes_text(double bytes);
 /// "0.3 s", "42 s", "12:05", "2:03:59".
 std::string time_text(double seconds);
 /// "60,000".

@@ -11,6 +11,7 @@
 #include "apps/pictures.h"
 #include "apps/signals.h"
 #include "apps/train_config.h"
+#include "engine/buffer.h"
 #include "engine/checkpoint.h"
 #include "engine/version.h"
 #include "kernels/base/error.h"
@@ -129,9 +130,8 @@ std::string TrainingRun::header() const {
                       ", always full: " + std::to_string(dropped) + " images wait for another epoch"},
       {"steps", count_text(total_steps_)},
       {"parameters", count_text(parameters.count())},
-      {"memory", bytes_text(static_cast<double>((2 + trainer_.moments()) * slabs)) +
-                     " for values, gradients and moments, " +
-                     bytes_text(static_cast<double>(runtime_.arena().reserved())) + " for a step"}};
+      {"memory", format_bytes((2 + trainer_.moments()) * slabs) + " for values, gradients and moments, " +
+                     format_bytes(runtime_.arena().reserved()) + " for a step"}};
   return aligned(rows) + layers;
 }
 

@@ -6,14 +6,8 @@
 namespace hourglass {
 namespace {
 
-std::vector<const Linear*> layers_of(const Mlp& mlp) {
-  std::vector<const Linear*> layers;
-  for (const Linear& layer : mlp.layers) layers.push_back(&layer);
-  return layers;
-}
-
 Mlp make_decoder(Parameters& parameters, const ModelConfig& c, const Mlp& encoder, Groups group) {
-  if (c.tied_weights) return Mlp(parameters, "decoder", layers_of(encoder), c.activation, Activation::kNone, group);
+  if (c.tied_weights) return Mlp(parameters, "decoder", encoder.pointers(), c.activation, Activation::kNone, group);
   return Mlp(parameters, "decoder", decoder_sizes(c), c.activation, Activation::kNone, group);
 }
 

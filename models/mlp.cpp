@@ -46,4 +46,10 @@ Var Mlp::operator()(Tape& tape, Var x) const {
   return x;
 }
 
+std::vector<const Linear*> Mlp::pointers() const {
+  std::vector<const Linear*> list;
+  for (const Linear& layer : layers) list.push_back(&layer);
+  return list;
+}
+
 }  // namespace hourglass

@@ -33,6 +33,8 @@ struct Mlp {
       Activation hidden, Activation last, Groups group);
 
   Var operator()(Tape& tape, Var x) const;
+  /// For a mirror of this stack.
+  std::vector<const Linear*> pointers() const;
 
   std::vector<Linear> layers;
 };

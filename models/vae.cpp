@@ -28,8 +28,7 @@ std::vector<Linear> make_head(Parameters& parameters, const ModelConfig& c, Grou
 
 Mlp make_decoder(Parameters& parameters, const ModelConfig& c, const Mlp& encoder, const Linear& mu, Groups group) {
   if (!c.tied_weights) return Mlp(parameters, "decoder", decoder_sizes(c), c.activation, Activation::kNone, group);
-  std::vector<const Linear*> layers;
-  for (const Linear& layer : encoder.layers) layers.push_back(&layer);
+  std::vector<const Linear*> layers = encoder.pointers();
   layers.push_back(&mu);
   return Mlp(parameters, "decoder", layers, c.activation, Activation::kNone, group);
 }

@@ -9,6 +9,7 @@
 
 #include "apps/run_folder.h"
 #include "apps/terminal.h"
+#include "engine/buffer.h"
 #include "engine/checkpoint.h"
 #include "kernels/base/error.h"
 
@@ -197,11 +198,11 @@ TEST_F(RunFolderTest, ATornLineIsDropped) {
 }
 
 TEST(Terminal, NumbersReadWell) {
-  EXPECT_EQ(bytes_text(0), "0 B");
-  EXPECT_EQ(bytes_text(999), "999 B");
-  EXPECT_EQ(bytes_text(1000), "1.0 kB");
-  EXPECT_EQ(bytes_text(12.34e6), "12.3 MB");
-  EXPECT_EQ(bytes_text(123.4e9), "123 GB");
+  EXPECT_EQ(format_bytes(0), "0 B");
+  EXPECT_EQ(format_bytes(999), "999 B");
+  EXPECT_EQ(format_bytes(1024), "1.0 KiB");
+  EXPECT_EQ(format_bytes(12939427), "12.3 MiB");
+  EXPECT_EQ(format_bytes(size_t{123} << 30), "123.0 GiB");
   EXPECT_EQ(time_text(0.34), "0.3 s");
   EXPECT_EQ(time_text(42), "42 s");
   EXPECT_EQ(time_text(725), "12:05");

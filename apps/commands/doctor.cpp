@@ -9,6 +9,7 @@
 #include "apps/commands.h"
 #include "apps/facts.h"
 #include "apps/terminal.h"
+#include "engine/buffer.h"
 #include "engine/dataset.h"
 #include "engine/runtime.h"
 #include "engine/version.h"
@@ -44,12 +45,12 @@ std::string instruction_sets() {
 Json machine() {
   utsname system = {};
   uname(&system);
-  const double memory = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  const size_t memory = static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
   return Json::object({{"system", value_in_file("/etc/os-release", "PRETTY_NAME", '=')},
                        {"kernel", std::string(system.sysname) + " " + system.release + " " + system.machine},
                        {"cpu", value_in_file("/proc/cpuinfo", "model name", ':')},
                        {"instruction_sets", instruction_sets()},
-                       {"memory", bytes_text(memory)}});
+                       {"memory", format_bytes(memory)}});
 }
 
 Json build() {
