@@ -17,11 +17,6 @@ function(hourglass_choice variable default help)
 endfunction()
 hourglass_choice(HOURGLASS_ONEDNN AUTO "oneDNN for float GEMM on the CPU" AUTO ON OFF)
 hourglass_choice(HOURGLASS_CUDA AUTO "CUDA device" AUTO ON OFF EMULATED)
-if(HOURGLASS_CUDA STREQUAL "ON" OR HOURGLASS_CUDA STREQUAL "EMULATED")
-  message(FATAL_ERROR "HOURGLASS_CUDA=${HOURGLASS_CUDA}: this version has no CUDA device; use AUTO or OFF")
-elseif(HOURGLASS_CUDA STREQUAL "AUTO")
-  message(STATUS "Hourglass: CUDA is not in this version: builds for the CPU")
-endif()
 
 if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "Debug, Release, RelWithDebInfo or MinSizeRel" FORCE)
@@ -45,17 +40,18 @@ endif()
 set(HOURGLASS_CODE_FLAGS -fno-math-errno -fno-trapping-math -ffp-contract=off)
 add_library(hourglass_flags INTERFACE)
 # -Wno-restrict: g++ 12 warns of std::string's own operator+ (GCC bug 105329).
-target_compile_options(hourglass_flags INTERFACE -Wall -Wextra -Wconversion -Wno-sign-conversion
-  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
-  ${HOURGLASS_CODE_FLAGS})
+set(flags -Wall -Wextra -Wconversion -Wno-sign-conversion $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
+    ${HOURGLASS_CODE_FLAGS})
 if(HOURGLASS_WERROR)
-  target_compile_options(hourglass_flags INTERFACE -Werror)
+  list(APPEND flags -Werror)
 endif()
+# What nvcc is told stands in cuda.cmake.
+target_compile_options(hourglass_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${flags}>")
 if(HOURGLASS_SANITIZE)
   # g++ 12 takes the sanitizers' own code in std::regex for an uninitialised read (GCC bug 105562).
-  target_compile_options(hourglass_flags INTERFACE $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+  target_compile_options(hourglass_flags INTERFACE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-maybe-uninitialized>)
   set(HOURGLASS_SANITIZE_FLAGS -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g)
-  add_compile_options(${HOURGLASS_SANITIZE_FLAGS})
+  add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:${HOURGLASS_SANITIZE_FLAGS}>")
   add_link_options(-fsanitize=address,undefined)
   # One instruction-set level is enough to find faults, and compiles in a third of the time.
   add_compile_definitions(HOURGLASS_NO_CLONES)
