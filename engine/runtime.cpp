@@ -9,7 +9,9 @@ namespace hourglass {
 
 Runtime::Runtime(const RuntimeOptions& options) : pool_(options.threads), chosen_(options.device != "auto") {
   const std::string& device = options.device;
-  const bool cuda = device == "cuda" || device.rfind("cuda:", 0) == 0;
+  const bool numbered = device.rfind("cuda:", 0) == 0 && device.size() > 5 && device.size() < 9 &&
+                        device.find_first_not_of("0123456789", 5) == std::string::npos;
+  const bool cuda = device == "cuda" || numbered;
   if (cuda) {
     throw Error(Exit::kDevice, "--device " + device + ": this build has no CUDA kernels; expected auto or cpu");
   }

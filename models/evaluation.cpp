@@ -104,6 +104,10 @@ Evaluation Evaluator::run(const std::function<void(int64_t)>& report) {
   e.kind = model_->config().kind;
   e.n = source_.size();
   e.reconstruction = sums.reconstruction / n;
+  if (!std::isfinite(sums.reconstruction + sums.kl + sums.squared_error)) {
+    throw Error(Exit::kNotFinite, "evaluation: the loss over " + std::to_string(source_.size()) +
+                                      " images is not finite; expected finite parameters");
+  }
   e.kl = sums.kl / n;
   e.objective = e.reconstruction + options_.beta * e.kl;
   e.mse = sums.squared_error / n / pixels;

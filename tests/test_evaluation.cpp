@@ -3,6 +3,7 @@
 // independent computation, absent values with a reason, and no trace left in training.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "models/evaluation.h"
@@ -80,6 +81,12 @@ TEST(evaluation, does_not_depend_on_its_batch) {
       }
     }
   }
+}
+
+TEST(evaluation, of_parameters_that_are_not_finite_is_refused) {
+  Trained trained;
+  static_cast<float*>(trained.trainer.parameters().values())[0] = std::numeric_limits<float>::quiet_NaN();
+  expect_error([&] { trained.evaluate(); }, Exit::kNotFinite, {"evaluation", "75 images", "not finite"});
 }
 
 /// Masked rows of the last batch count nothing, and a split's images keep their noise: its means are those of its

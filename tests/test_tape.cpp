@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the tape promises, whatever the op: fan-out, reuse, dead branches, groups, set and add, and its refusals.
+//
+// Ops whose backward is on purpose not the derivative have identity tests here instead of a gradient check:
+//   detach            a_detached_value_takes_no_gradient
+//   straight_through  straight_through_has_the_values_of_one_and_the_gradient_of_the_other
 #include <cmath>
 
 #include "engine/tape.h"
