@@ -5,7 +5,7 @@
 // serves sigma and v: with e = exp(min(logvar / 2, 10)), sigma = e (1 + max(logvar / 2 - 10, 0)) and
 // v = e^2 (1 + max(logvar - 20, 0)).
 #include <algorithm>
-#include <cstring>
+#include <bit>
 
 #include "kernels/base/lanes.h"
 #include "kernels/base/math.h"
@@ -87,19 +87,25 @@ HOURGLASS_INLINE float row_sum(const float* __restrict x, int columns) {
   return sum_lanes(sums) + ((rest[0] + rest[2]) + (rest[1] + rest[3]));
 }
 
-/// logvar / 2 within the bounds of e: below, sigma is smaller than any float that matters.
-HOURGLASS_INLINE float bounded(float half) {
-  half = half > 10.0f ? 10.0f : half;
+/// logvar / 2, but not below where sigma is smaller than any float that matters.
+HOURGLASS_INLINE float half_logvar(float logvar) {
+  const float half = 0.5f * logvar;
   return half < -87.0f ? -87.0f : half;
+}
+
+/// min(half, 10), except for NaN, as a comparison of bits: the compiler makes one instruction of it, and of a
+/// comparison of floats a choice between several copies of what follows.
+HOURGLASS_INLINE float at_most_ten(float half) {
+  return std::bit_cast<float>(std::min(std::bit_cast<int32_t>(half), std::bit_cast<int32_t>(10.0f)));
 }
 
 /// z and twice the KL terms of n elements.
 HOURGLASS_INLINE void sample(int n, const float* __restrict mu, const float* __restrict logvar,
                              const float* __restrict eps, float* __restrict z, float* __restrict terms) {
   for (int i = 0; i < n; ++i) {
-    const float half = 0.5f * logvar[i];
-    const float e = math::detail::exp_normal_range(bounded(half)), square = e * e;
-    const float over = half > 10.0f ? half - 10.0f : 0.0f;
+    const float half = half_logvar(logvar[i]), bounded = at_most_ten(half);
+    const float e = math::detail::exp_normal_range(bounded), square = e * e;
+    const float over = half - bounded;  // brings a NaN back
     const float sigma = e + e * over, variance = square + square * (over + over);
     z[i] = mu[i] + sigma * eps[i];
     terms[i] = ((variance - 1.0f) - logvar[i]) + mu[i] * mu[i];
@@ -113,7 +119,8 @@ HOURGLASS_INLINE void gradients(int n, float g, const float* __restrict mu, cons
                                 const float* __restrict sum, const float* __restrict sum_eps, float* __restrict dmu,
                                 float* __restrict dlogvar) {
   for (int i = 0; i < n; ++i) {
-    const float e = math::detail::exp_normal_range(bounded(0.5f * logvar[i]));
+    const float half = half_logvar(logvar[i]);
+    const float e = math::detail::exp_normal_range(half > 10.0f ? 10.0f : half);
     const float of_sigma = kOneDraw ? sum[i] * sum_eps[i] : sum_eps[i];
     dmu[i] = sum[i] + g * mu[i];
     dlogvar[i] = 0.5f * (e * of_sigma + g * (e * e - 1.0f));

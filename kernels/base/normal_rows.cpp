@@ -7,7 +7,7 @@
 // takes few instructions within groups of four lanes, and leaves lane j of group g to column j L/4 + g: so that is the
 // block which position 4 g + j computes.
 //
-// Measured on one Zen 5 core beside busy neighbours: 0.45 ns a number with L = 16, 0.7 with L = 8. Loops left to the
+// Measured on one Zen 5 core beside busy neighbours: 0.39 ns a number with L = 16, 0.7 with L = 8. Loops left to the
 // compiler took 0.61 and 2.5: it makes the product from a longer one (AVX-512), or from three (AVX2).
 // Compiled with -ffp-contract=fast, for polynomials; the integers do not depend on it.
 #include "kernels/base/normal_rows.h"
@@ -70,10 +70,10 @@ HOURGLASS_INLINE Longs<L> product(Longs<L> a, Longs<L> b) {
 #endif
 }
 
-/// philox() of L counters.
+/// philox() of L counters: four vectors of words to `out`, as the bits of floats.
 template <int L>
 HOURGLASS_INLINE void philox_lanes(uint32_t key0, uint32_t key1, Words<L> block, Words<L> draw, Words<L> row,
-                                   Words<L> step, Words<L> (&words)[4]) {
+                                   Words<L> step, float* out) {
   const auto lower = pattern<L>([](uint32_t p) { return (p & ~3u) + (p & 3) / 2 + (p & 1 ? L : 0); });
   const auto upper = pattern<L>([](uint32_t p) { return (p & ~3u) + (p & 3) / 2 + (p & 1 ? L : 0) + 2; });
   const auto narrow = pattern<L>([](uint32_t p) { return (p & ~3u) + (p & 1) * 2 + (p & 2 ? L : 0); });
@@ -98,7 +98,9 @@ HOURGLASS_INLINE void philox_lanes(uint32_t key0, uint32_t key1, Words<L> block,
   }
 #pragma GCC unroll 4
   for (int j = 0; j < 4; ++j) {
-    words[j] = __builtin_shuffle(reinterpret_cast<Words<L>>(w[0][j]), reinterpret_cast<Words<L>>(w[1][j]), narrow);
+    const Floats<L> words =  // as floats, for which g++ finds the cheaper instruction
+        __builtin_shuffle(reinterpret_cast<Floats<L>>(w[0][j]), reinterpret_cast<Floats<L>>(w[1][j]), narrow);
+    std::memcpy(out + j * L, &words, sizeof words);
   }
 }
 
@@ -152,12 +154,11 @@ HOURGLASS_INLINE void sine_cosine(Words<L> word, Floats<L>* sine, Floats<L>* cos
   *cosine = reinterpret_cast<Floats<L>>(reinterpret_cast<Words<L>>(of_cosine) ^ (((quadrant + 1u) & 2u) << 30));
 }
 
-/// The normals of L blocks from their counters, position 4 g + j for block j L/4 + g, into the order of memory.
+/// The normals of L blocks in place of their words, position 4 g + j for block j L/4 + g, into the order of memory.
 template <int L>
-HOURGLASS_INLINE void normal_lanes(uint32_t key0, uint32_t key1, Words<L> block, Words<L> draw, Words<L> row,
-                                   Words<L> step, float* out) {
+HOURGLASS_INLINE void normal_lanes(float* eps) {
   Words<L> words[4];
-  philox_lanes<L>(key0, key1, block, draw, row, step, words);
+  std::memcpy(words, eps, sizeof words);
   Floats<L> normals[4];
 #pragma GCC unroll 2
   for (int pair = 0; pair < 4; pair += 2) {
@@ -177,50 +178,65 @@ HOURGLASS_INLINE void normal_lanes(uint32_t key0, uint32_t key1, Words<L> block,
                   d = __builtin_shuffle(normals[2], normals[3], second);
   const Floats<L> rows[4] = {__builtin_shuffle(a, c, first_pair), __builtin_shuffle(a, c, second_pair),
                              __builtin_shuffle(b, d, first_pair), __builtin_shuffle(b, d, second_pair)};
-  std::memcpy(out, rows, sizeof rows);
+  std::memcpy(eps, rows, sizeof rows);
 }
 
+/// The counters of more rows than one that do not fill vectors, in the order of memory. Each row is written in whole
+/// vectors and the next one over what was too much; one row more than there are, for the last vector of normals.
+template <int L>
+struct Counters {
+  alignas(64) uint32_t block[kMostNormalBlocks + 2 * L], draw[kMostNormalBlocks + 2 * L];
+  alignas(64) uint32_t row[kMostNormalBlocks + 2 * L];
+
+  HOURGLASS_INLINE void fill(const Noise& noise, int64_t first_row, int rows, uint32_t first_block, int blocks) {
+    const auto ascending = pattern<L>([](uint32_t p) { return p; });
+    for (int r = 0; r <= rows; ++r) {
+      const int64_t from = first_row + (r < rows ? r : 0);
+      const Words<L> draws = Words<L>{} + noise.draw_of(from), the_row = Words<L>{} + noise.row_of(from);
+      const int end = r < rows ? blocks : L;
+      for (int i = 0; i < end; i += L) {
+        const Words<L> ahead = ascending + (first_block + static_cast<uint32_t>(i));
+        std::memcpy(block + r * blocks + i, &ahead, sizeof ahead);
+        std::memcpy(draw + r * blocks + i, &draws, sizeof draws);
+        std::memcpy(row + r * blocks + i, &the_row, sizeof the_row);
+      }
+    }
+  }
+};
+
+template <int L>
+HOURGLASS_INLINE Words<L> load_shuffled(const uint32_t* from, Words<L> position) {
+  Words<L> v;
+  std::memcpy(&v, from, sizeof v);
+  return __builtin_shuffle(v, position);
+}
+
+/// First the words of all blocks, then the normals in their place: the processor overlaps neighbouring groups of blocks
+/// only where the work for one is short.
 template <int L>
 HOURGLASS_INLINE void fill_rows(const Noise& noise, int64_t first_row, int rows, int64_t first_block, int blocks,
                                 float* eps) {
   const auto position = pattern<L>([](uint32_t p) { return p % 4 * (L / 4) + p / 4; });
   const uint32_t first = static_cast<uint32_t>(first_block), step = noise.step_of();
-  const uint32_t key0 = noise.seed, key1 = noise.stream;
   if (blocks % L == 0 || rows == 1) {
     for (int r = 0; r < rows; ++r) {
       const uint32_t draw = noise.draw_of(first_row + r), row = noise.row_of(first_row + r);
-      float* const out = eps + 4 * r * blocks;
       for (int i = 0; i < blocks; i += L) {
         const Words<L> block = position + (first + static_cast<uint32_t>(i));
-        normal_lanes<L>(key0, key1, block, Words<L>{} + draw, Words<L>{} + row, Words<L>{} + step, out + 4 * i);
+        philox_lanes<L>(noise.seed, noise.stream, block, Words<L>{} + draw, Words<L>{} + row, Words<L>{} + step,
+                        eps + 4 * (r * blocks + i));
       }
     }
-    return;
-  }
-  // The counters in the order of memory. Each row is written in whole vectors and the next one over what was too much;
-  // one row more than there are, for the last vector of normals.
-  alignas(64) uint32_t block_of[kMostNormalBlocks + 2 * L], draw_of[kMostNormalBlocks + 2 * L];
-  alignas(64) uint32_t row_of[kMostNormalBlocks + 2 * L];
-  const auto ascending = pattern<L>([](uint32_t p) { return p; });
-  for (int r = 0; r <= rows; ++r) {
-    const int64_t from = first_row + (r < rows ? r : 0);
-    const Words<L> draw = Words<L>{} + noise.draw_of(from), row = Words<L>{} + noise.row_of(from);
-    const int end = r < rows ? blocks : L;
-    for (int i = 0; i < end; i += L) {
-      const Words<L> block = ascending + (first + static_cast<uint32_t>(i));
-      std::memcpy(block_of + r * blocks + i, &block, sizeof block);
-      std::memcpy(draw_of + r * blocks + i, &draw, sizeof draw);
-      std::memcpy(row_of + r * blocks + i, &row, sizeof row);
+  } else {
+    Counters<L> counters;
+    counters.fill(noise, first_row, rows, first, blocks);
+    for (int i = 0; i < rows * blocks; i += L) {
+      philox_lanes<L>(noise.seed, noise.stream, load_shuffled<L>(counters.block + i, position),
+                      load_shuffled<L>(counters.draw + i, position), load_shuffled<L>(counters.row + i, position),
+                      Words<L>{} + step, eps + 4 * i);
     }
   }
-  for (int i = 0; i < rows * blocks; i += L) {
-    Words<L> block, draw, row;
-    std::memcpy(&block, block_of + i, sizeof block);
-    std::memcpy(&draw, draw_of + i, sizeof draw);
-    std::memcpy(&row, row_of + i, sizeof row);
-    normal_lanes<L>(key0, key1, __builtin_shuffle(block, position), __builtin_shuffle(draw, position),
-                    __builtin_shuffle(row, position), Words<L>{} + step, eps + 4 * i);
-  }
+  for (int i = 0; i < rows * blocks; i += L) normal_lanes<L>(eps + 4 * i);
 }
 
 void fill_4(const Noise& noise, int64_t first_row, int rows, int64_t first_block, int blocks, float* eps) {
