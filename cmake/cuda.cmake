@@ -4,8 +4,8 @@
 #   HOURGLASS_CUDA=EMULATED  the C++ compiler, against the emulator in tests/simt: runs the kernels on the CPU, for tests
 #   HOURGLASS_CUDA=OFF       nothing
 #   HOURGLASS_CUDA=AUTO      nothing yet: the engine has no CUDA device
-# and sets HOURGLASS_HAS_CUDA and HOURGLASS_CUDA_EMULATED.
-set(HOURGLASS_HAS_CUDA OFF)
+# and sets HOURGLASS_CUDA_KERNELS and HOURGLASS_CUDA_EMULATED.
+set(HOURGLASS_CUDA_KERNELS OFF)
 set(HOURGLASS_CUDA_EMULATED OFF)
 set(HOURGLASS_NVCC_MINIMUM 12.4)
 
@@ -32,7 +32,7 @@ function(hourglass_find_nvcc path version)
 endfunction()
 
 if(HOURGLASS_CUDA STREQUAL "EMULATED")
-  set(HOURGLASS_HAS_CUDA ON)
+  set(HOURGLASS_CUDA_KERNELS ON)
   set(HOURGLASS_CUDA_EMULATED ON)
   set(HOURGLASS_INSTALL OFF)  # an emulated build is for tests
   message(STATUS "Hourglass: CUDA kernels run in the emulator (HOURGLASS_CUDA=EMULATED)")
@@ -60,7 +60,7 @@ elseif(HOURGLASS_CUDA STREQUAL "ON")
   set(CMAKE_CUDA_EXTENSIONS OFF)
   set(CMAKE_CUDA_FLAGS_RELEASE "-O3")
   find_package(CUDAToolkit REQUIRED)
-  set(HOURGLASS_HAS_CUDA ON)
+  set(HOURGLASS_CUDA_KERNELS ON)
   message(STATUS "Hourglass: CUDA kernels by nvcc ${version} for ${CMAKE_CUDA_ARCHITECTURES}")
 elseif(HOURGLASS_CUDA STREQUAL "AUTO")
   message(STATUS "Hourglass: CUDA is not in this version: builds for the CPU")
@@ -69,7 +69,7 @@ endif()
 # hourglass_cuda_sources(target sources...): adds .cu files to a target, for whichever compiler the build chose, and
 # nothing where there is no CUDA.
 function(hourglass_cuda_sources target)
-  if(NOT HOURGLASS_HAS_CUDA)
+  if(NOT HOURGLASS_CUDA_KERNELS)
     return()
   endif()
   target_sources(${target} PRIVATE ${ARGN})
@@ -89,13 +89,13 @@ function(hourglass_cuda_sources target)
 endfunction()
 
 # hourglass_link_cuda(target): gives a library the CUDA runtime, and everything above it the definitions
-# HOURGLASS_HAS_CUDA and HOURGLASS_CUDA_EMULATED. The runtime is linked statically: the program starts without toolkit
+# HOURGLASS_CUDA_KERNELS and HOURGLASS_CUDA_EMULATED. The runtime is linked statically: the program starts without toolkit
 # and without driver.
 function(hourglass_link_cuda target)
-  if(NOT HOURGLASS_HAS_CUDA)
+  if(NOT HOURGLASS_CUDA_KERNELS)
     return()
   endif()
-  target_compile_definitions(${target} PUBLIC HOURGLASS_HAS_CUDA)
+  target_compile_definitions(${target} PUBLIC HOURGLASS_CUDA_KERNELS)
   if(HOURGLASS_CUDA_EMULATED)
     target_compile_definitions(${target} PUBLIC HOURGLASS_CUDA_EMULATED)
     target_link_libraries(${target} PUBLIC $<BUILD_INTERFACE:hourglass_simt>)
