@@ -75,16 +75,20 @@ HOURGLASS_INLINE void store_rows(const float* __restrict from, int padded, int r
 }
 
 HOURGLASS_INLINE float row_sum(const float* __restrict x, int columns) {
-  float sums[kLanes] = {}, rest[4] = {};
+  float sums[4] = {};
   int d = 0;
-  for (; d + kLanes <= columns; d += kLanes) {
-    for (int j = 0; j < kLanes; ++j) sums[j] += x[d + j];
+  if (columns >= kLanes) {
+    float lanes[kLanes] = {};
+    for (; d + kLanes <= columns; d += kLanes) {
+      for (int j = 0; j < kLanes; ++j) lanes[j] += x[d + j];
+    }
+    for (int j = 0; j < 4; ++j) sums[j] = (lanes[j] + lanes[j + 8]) + (lanes[j + 4] + lanes[j + 12]);
   }
   for (; d + 4 <= columns; d += 4) {
-    for (int j = 0; j < 4; ++j) rest[j] += x[d + j];
+    for (int j = 0; j < 4; ++j) sums[j] += x[d + j];
   }
-  for (; d < columns; ++d) rest[0] += x[d];
-  return sum_lanes(sums) + ((rest[0] + rest[2]) + (rest[1] + rest[3]));
+  for (; d < columns; ++d) sums[0] += x[d];
+  return (sums[0] + sums[2]) + (sums[1] + sums[3]);
 }
 
 /// logvar / 2, but not below where sigma is smaller than any float that matters.
