@@ -74,8 +74,9 @@ function(hourglass_cuda_sources target)
   endif()
   target_sources(${target} PRIVATE ${ARGN})
   if(HOURGLASS_CUDA_EMULATED)
+    # -Wno-unused-variable: what only an unroll pragma reads. -fno-ipa-icf: each kernel has an address of its own.
     set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CXX
-      COMPILE_OPTIONS "-Wno-unknown-pragmas;-fno-strict-aliasing;-fno-ipa-icf;-ftls-model=initial-exec")
+      COMPILE_OPTIONS "-Wno-unknown-pragmas;-Wno-unused-variable;-fno-strict-aliasing;-fno-ipa-icf;-ftls-model=initial-exec")
   else()
     # --expt-relaxed-constexpr: std::bit_cast and std::numeric_limits in kernels. The code flags are those of the C++
     # files that concern host code.
