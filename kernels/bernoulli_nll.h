@@ -43,3 +43,17 @@ void bernoulli_nll_loss(const Context& ctx, RowLossShape s, const float* logits,
                         Grad<float> value, Grad<float> dlogits);
 
 }  // namespace hourglass::cpu
+
+namespace hourglass::cuda {
+
+/// As in namespace cpu. T: float or bf16.
+template <class T>
+void bernoulli_nll_forward(const Context& ctx, RowLossShape s, const T* logits, const T* x, acc_t<T>* nll);
+template <class T>
+void bernoulli_nll_backward(const Context& ctx, RowLossShape s, const T* logits, const T* x, const acc_t<T>* dnll,
+                            Grad<T> dlogits);
+template <class T>
+void bernoulli_nll_loss(const Context& ctx, RowLossShape s, const T* logits, const T* x, Weight weight,
+                        Grad<acc_t<T>> value, Grad<T> dlogits);
+
+}  // namespace hourglass::cuda

@@ -42,3 +42,17 @@ void squared_error_loss(const Context& ctx, RowLossShape s, const float* y, cons
                         Grad<float> value, Grad<float> dy);
 
 }  // namespace hourglass::cpu
+
+namespace hourglass::cuda {
+
+/// As in namespace cpu. T: float or bf16.
+template <class T>
+void squared_error_forward(const Context& ctx, RowLossShape s, const T* y, const T* x, acc_t<T>* loss);
+template <class T>
+void squared_error_backward(const Context& ctx, RowLossShape s, const T* y, const T* x, const acc_t<T>* dloss,
+                            Grad<T> dy);
+template <class T>
+void squared_error_loss(const Context& ctx, RowLossShape s, const T* y, const T* x, Weight weight, Grad<acc_t<T>> value,
+                        Grad<T> dy);
+
+}  // namespace hourglass::cuda

@@ -56,20 +56,26 @@ struct RowTasks {
 /// Elements 0 .. count - 1 at p, zeros after them; with kVector all four in one access.
 template <bool kVector, class T>
 __device__ __forceinline__ Vec4 load_quad(const T* p, int count) {
-  if constexpr (kVector) return load4(p);
-  Vec4 x = {};
+  if constexpr (kVector) {
+    return load4(p);
+  } else {
+    Vec4 x = {};
 #pragma unroll
-  for (int j = 0; j < 4; ++j) {
-    if (j < count) x[j] = to_float(p[j]);
+    for (int j = 0; j < 4; ++j) {
+      if (j < count) x[j] = to_float(p[j]);
+    }
+    return x;
   }
-  return x;
 }
 template <bool kVector, class T>
 __device__ __forceinline__ void write_quad(T* p, const Vec4& x, int count, Write mode) {
-  if constexpr (kVector) return write4(p, x, mode);
+  if constexpr (kVector) {
+    write4(p, x, mode);
+  } else {
 #pragma unroll
-  for (int j = 0; j < 4; ++j) {
-    if (j < count) p[j] = from_float<T>(mode == Write::kAdd ? to_float(p[j]) + x[j] : x[j]);
+    for (int j = 0; j < 4; ++j) {
+      if (j < count) p[j] = from_float<T>(mode == Write::kAdd ? to_float(p[j]) + x[j] : x[j]);
+    }
   }
 }
 /// Sum of the first `count` (at most 4) elements.
