@@ -38,3 +38,16 @@ void gaussian_latent_backward(const Context& ctx, LatentShape s, const float* mu
                               Grad<float> dmu, Grad<float> dlogvar);
 
 }  // namespace hourglass::cpu
+
+namespace hourglass::cuda {
+
+/// As in namespace cpu. T: float or bf16.
+template <class T>
+void gaussian_latent_forward(const Context& ctx, LatentShape s, const T* mu, const T* logvar, const Noise& noise, T* z,
+                             acc_t<T>* kl);
+template <class T>
+void gaussian_latent_backward(const Context& ctx, LatentShape s, const T* mu, const T* logvar, const Noise& noise,
+                              const T* dz, Weight weight, const acc_t<T>* kl, Grad<acc_t<T>> value, Grad<T> dmu,
+                              Grad<T> dlogvar);
+
+}  // namespace hourglass::cuda

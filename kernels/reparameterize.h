@@ -51,4 +51,17 @@ void normal_fill(const Context& ctx, LatentShape s, const Noise& noise, T* z);
 void normal_fill(const Context& ctx, LatentShape s, const Noise& noise, float* z);
 
 }  // namespace cpu
+
+namespace cuda {
+
+/// As in namespace cpu. T: float or bf16.
+template <class T>
+void reparameterize_forward(const Context& ctx, LatentShape s, const T* mu, const T* logvar, const Noise& noise, T* z);
+template <class T>
+void reparameterize_backward(const Context& ctx, LatentShape s, const T* logvar, const Noise& noise, const T* dz,
+                             Grad<T> dmu, Grad<T> dlogvar);
+template <class T>
+void normal_fill(const Context& ctx, LatentShape s, const Noise& noise, T* z);
+
+}  // namespace cuda
 }  // namespace hourglass
