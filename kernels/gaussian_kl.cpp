@@ -1,38 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/gaussian_kl.h"
 
-#include <string>
-
-#include "kernels/base/error.h"
+#include "kernels/base/gaussian_kl_check.h"
 #include "kernels/base/math.h"
-#include "kernels/base/row_loss.h"
 
 namespace hourglass::cpu {
-namespace {
-
-constexpr double kMaxLogPrecision = 20;
-
-void check(GaussianKlShape s, bool prior_mu, bool prior_logvar) {
-  if (s.N < 0 || s.D < 0 || s.stride < 0 || (s.stride != 0 && s.stride < s.D)) {
-    throw Error(Exit::kUsage,
-                "gaussian_kl: expected N >= 0, D >= 0 and stride 0 or >= D, got N = " + std::to_string(s.N) +
-                    ", D = " + std::to_string(s.D) + ", stride = " + std::to_string(s.stride));
-  }
-  const bool some = s.N != 0 && s.D != 0;
-  if ((s.general_prior && some && !(prior_mu && prior_logvar)) || (!s.general_prior && (prior_mu || prior_logvar))) {
-    throw Error(Exit::kUsage, std::string("gaussian_kl: a ") + (s.general_prior ? "general" : "standard normal") +
-                                  " prior expects prior_mu and prior_logvar " + (s.general_prior ? "given" : "null") +
-                                  ", got prior_mu " + (prior_mu ? "given" : "null") + ", prior_logvar " +
-                                  (prior_logvar ? "given" : "null"));
-  }
-}
-
-}  // namespace
-
 template <class T>
 void gaussian_kl_forward(const Context&, GaussianKlShape s, const T* mu, const T* logvar, const T* prior_mu,
                          const T* prior_logvar, acc_t<T>* kl) {
-  check(s, prior_mu, prior_logvar);
+  check_gaussian_kl(s, prior_mu, prior_logvar);
   const int64_t stride = s.stride ? s.stride : s.D;
   for (int64_t n = 0; n < s.N; ++n) {
     acc_t<T> sum = 0;
@@ -40,7 +16,7 @@ void gaussian_kl_forward(const Context&, GaussianKlShape s, const T* mu, const T
       const T m = mu[n * stride + d], lv = logvar[n * stride + d];
       if (s.general_prior) {
         const T prior_lv = prior_logvar[n * s.D + d], difference = m - prior_mu[n * s.D + d];
-        const T precision = math::exp_linear(-prior_lv, T(kMaxLogPrecision));
+        const T precision = math::exp_linear(-prior_lv, T(kMaxPriorLogPrecision));
         sum += precision * (math::variance(lv) + difference * difference) - 1 - lv + prior_lv;
       } else {
         sum += math::variance(lv) - 1 - lv + m * m;
@@ -54,17 +30,15 @@ template <class T>
 void gaussian_kl_backward(const Context&, GaussianKlShape s, const T* mu, const T* logvar, const T* prior_mu,
                           const T* prior_logvar, const acc_t<T>* dkl, Grad<T> dmu, Grad<T> dlogvar, Grad<T> dprior_mu,
                           Grad<T> dprior_logvar) {
-  check(s, prior_mu, prior_logvar);
-  if (!s.general_prior && (dprior_mu || dprior_logvar)) {
-    throw Error(Exit::kUsage, "gaussian_kl: the standard normal prior has no gradients, got somewhere to write them");
-  }
+  check_gaussian_kl(s, prior_mu, prior_logvar);
+  check_prior_gradients(s, dprior_mu || dprior_logvar);
   const int64_t stride = s.stride ? s.stride : s.D;
   for (int64_t n = 0; n < s.N; ++n) {
     for (int64_t d = 0; d < s.D; ++d) {
       const int64_t i = n * stride + d, prior = n * s.D + d;
       const T lv = logvar[i], prior_lv = s.general_prior ? prior_logvar[prior] : T(0);
       const T difference = s.general_prior ? mu[i] - prior_mu[prior] : mu[i];
-      const T precision = s.general_prior ? math::exp_linear(-prior_lv, T(kMaxLogPrecision)) : T(1);
+      const T precision = s.general_prior ? math::exp_linear(-prior_lv, T(kMaxPriorLogPrecision)) : T(1);
       const T of_mu = dkl[n] * precision * difference;
       if (dmu) write(dmu.data[i], of_mu, dmu.mode);
       if (dprior_mu) write(dprior_mu.data[prior], -of_mu, dprior_mu.mode);
@@ -72,7 +46,7 @@ void gaussian_kl_backward(const Context&, GaussianKlShape s, const T* mu, const 
         write(dlogvar.data[i], dkl[n] / 2 * (precision * math::variance_gradient(lv) - 1), dlogvar.mode);
       }
       if (dprior_logvar) {
-        const T slope = math::exp_linear_gradient(-prior_lv, T(kMaxLogPrecision));
+        const T slope = math::exp_linear_gradient(-prior_lv, T(kMaxPriorLogPrecision));
         const T scaled = slope * (math::variance(lv) + difference * difference);
         write(dprior_logvar.data[prior], dkl[n] / 2 * (1 - scaled), dprior_logvar.mode);
       }
@@ -83,11 +57,7 @@ void gaussian_kl_backward(const Context&, GaussianKlShape s, const T* mu, const 
 template <class T>
 void gaussian_kl_loss(const Context&, GaussianKlShape s, const T* mu, const T* logvar, Weight weight,
                       Grad<acc_t<T>> value, Grad<T> dmu, Grad<T> dlogvar) {
-  if (s.general_prior) {
-    throw Error(Exit::kUsage, "gaussian_kl_loss: expected the standard normal prior, got a general one");
-  }
-  check(s, false, false);
-  check_mean("gaussian_kl_loss", s.N);
+  check_gaussian_kl_loss(s);
   const int64_t stride = s.stride ? s.stride : s.D;
   const T g = static_cast<T>(weight.value() / s.N);
   double total = 0;

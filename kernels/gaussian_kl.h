@@ -53,4 +53,20 @@ void gaussian_kl_loss(const Context& ctx, GaussianKlShape s, const T* mu, const 
                       Grad<acc_t<T>> value, Grad<T> dmu, Grad<T> dlogvar);
 
 }  // namespace cpu
+
+namespace cuda {
+
+/// As in namespace cpu. T: float or bf16.
+template <class T>
+void gaussian_kl_forward(const Context& ctx, GaussianKlShape s, const T* mu, const T* logvar, const T* prior_mu,
+                         const T* prior_logvar, acc_t<T>* kl);
+template <class T>
+void gaussian_kl_backward(const Context& ctx, GaussianKlShape s, const T* mu, const T* logvar, const T* prior_mu,
+                          const T* prior_logvar, const acc_t<T>* dkl, Grad<T> dmu, Grad<T> dlogvar, Grad<T> dprior_mu,
+                          Grad<T> dprior_logvar);
+template <class T>
+void gaussian_kl_loss(const Context& ctx, GaussianKlShape s, const T* mu, const T* logvar, Weight weight,
+                      Grad<acc_t<T>> value, Grad<T> dmu, Grad<T> dlogvar);
+
+}  // namespace cuda
 }  // namespace hourglass
