@@ -58,4 +58,19 @@ void gaussian_nll_loss(const Context& ctx, GaussianNllShape s, const float* y, c
                        Weight weight, Grad<float> value, Grad<float> dy, Grad<float> dlog_sigma);
 
 }  // namespace cpu
+
+namespace cuda {
+
+/// As in namespace cpu. T: float or bf16.
+template <class T>
+void gaussian_nll_forward(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const T* log_sigma,
+                          acc_t<T>* nll);
+template <class T>
+void gaussian_nll_backward(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const T* log_sigma,
+                           const acc_t<T>* dnll, Grad<T> dy, Grad<acc_t<T>> dlog_sigma);
+template <class T>
+void gaussian_nll_loss(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const T* log_sigma,
+                       Weight weight, Grad<acc_t<T>> value, Grad<T> dy, Grad<acc_t<T>> dlog_sigma);
+
+}  // namespace cuda
 }  // namespace hourglass
