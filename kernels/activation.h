@@ -59,4 +59,14 @@ void activation_backward(const Context& ctx, ActivationShape s, const float* x, 
                          Grad<float> dx);
 
 }  // namespace cpu
+
+namespace cuda {
+
+/// The same, T: float or bf16.
+template <class T>
+void activation_forward(const Context& ctx, ActivationShape s, const T* x, T* y);
+template <class T>
+void activation_backward(const Context& ctx, ActivationShape s, const T* x, const T* y, const T* dy, Grad<T> dx);
+
+}  // namespace cuda
 }  // namespace hourglass

@@ -56,4 +56,29 @@ void scale_forward(const Context& ctx, ElementwiseShape s, const float* x, doubl
 void scale_backward(const Context& ctx, ElementwiseShape s, const float* dy, double factor, Grad<float> dx);
 
 }  // namespace cpu
+
+namespace cuda {
+
+/// T: float or bf16; the arithmetic is float.
+template <class T>
+void add_forward(const Context& ctx, ElementwiseShape s, const T* a, const T* b, T* y);
+template <class T>
+void add_backward(const Context& ctx, ElementwiseShape s, const T* dy, Grad<T> da, Grad<T> db);
+
+template <class T>
+void sub_forward(const Context& ctx, ElementwiseShape s, const T* a, const T* b, T* y);
+template <class T>
+void sub_backward(const Context& ctx, ElementwiseShape s, const T* dy, Grad<T> da, Grad<T> db);
+
+template <class T>
+void mul_forward(const Context& ctx, ElementwiseShape s, const T* a, const T* b, T* y);
+template <class T>
+void mul_backward(const Context& ctx, ElementwiseShape s, const T* a, const T* b, const T* dy, Grad<T> da, Grad<T> db);
+
+template <class T>
+void scale_forward(const Context& ctx, ElementwiseShape s, const T* x, double factor, T* y);
+template <class T>
+void scale_backward(const Context& ctx, ElementwiseShape s, const T* dy, double factor, Grad<T> dx);
+
+}  // namespace cuda
 }  // namespace hourglass

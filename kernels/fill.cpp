@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/fill.h"
 
-#include <string>
-
-#include "kernels/base/error.h"
+#include "kernels/base/elementwise_check.h"
 
 namespace hourglass::cpu {
 
 template <class T>
 void fill(const Context&, FillShape s, Weight weight, T* y) {
-  if (s.n < 0) throw Error(Exit::kUsage, "fill: expected n >= 0, got " + std::to_string(s.n));
+  check_elementwise("fill", {s.n});
   const T value = static_cast<T>(weight.value());
   for (int64_t i = 0; i < s.n; ++i) y[i] = value;
 }

@@ -24,4 +24,12 @@ template <class T>
 void fill(const Context& ctx, FillShape s, Weight weight, T* y);
 
 }  // namespace cpu
+
+namespace cuda {
+
+/// T: float or bf16. weight.device is device memory.
+template <class T>
+void fill(const Context& ctx, FillShape s, Weight weight, T* y);
+
+}  // namespace cuda
 }  // namespace hourglass
