@@ -2,30 +2,13 @@
 #include "kernels/columns.h"
 
 #include <algorithm>
-#include <string>
 
-#include "kernels/base/error.h"
+#include "kernels/base/columns_check.h"
 
 namespace hourglass::cpu {
-namespace {
-
-void check_block(const char* matrix, int64_t columns, int64_t first, int64_t count) {
-  if (first >= 0 && count >= 0 && first + count <= columns) return;
-  throw Error(Exit::kUsage, "copy_columns: columns [" + std::to_string(first) + ", " + std::to_string(first + count) +
-                                ") leave the " + matrix + ", which has " + std::to_string(columns));
-}
-
-void check(const ColumnsShape& s) {
-  if (s.rows < 0) throw Error(Exit::kUsage, "copy_columns: expected rows >= 0, got " + std::to_string(s.rows));
-  check_block("source", s.src_cols, s.src_first, s.count);
-  check_block("destination", s.dst_cols, s.dst_first, s.count);
-}
-
-}  // namespace
-
 template <class T>
 void copy_columns(const Context&, ColumnsShape s, const T* x, T* y) {
-  check(s);
+  check_columns(s);
   for (int64_t r = 0; r < s.rows; ++r) {
     std::copy_n(x + r * s.src_cols + s.src_first, s.count, y + r * s.dst_cols + s.dst_first);
   }
@@ -33,7 +16,7 @@ void copy_columns(const Context&, ColumnsShape s, const T* x, T* y) {
 
 template <class T>
 void copy_columns(const Context& ctx, ColumnsShape s, const T* x, Grad<T> y) {
-  check(s);
+  check_columns(s);
   if (!y) return;
   if (y.mode == Write::kSet) {
     for (int64_t r = 0; r < s.rows; ++r) {

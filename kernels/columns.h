@@ -38,4 +38,14 @@ template <class T>
 void copy_columns(const Context& ctx, ColumnsShape s, const T* x, Grad<T> y);
 
 }  // namespace cpu
+
+namespace cuda {
+
+/// The same, T: float or bf16.
+template <class T>
+void copy_columns(const Context& ctx, ColumnsShape s, const T* x, T* y);
+template <class T>
+void copy_columns(const Context& ctx, ColumnsShape s, const T* x, Grad<T> y);
+
+}  // namespace cuda
 }  // namespace hourglass

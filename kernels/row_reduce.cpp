@@ -4,24 +4,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <string>
 
-#include "kernels/base/error.h"
 #include "kernels/base/math.h"
+#include "kernels/base/row_reduce_check.h"
 
 namespace hourglass::cpu {
 namespace {
-
-void check(const char* op, const RowReduceShape& s) {
-  if (s.N >= 0 && s.D >= 0) return;
-  throw Error(Exit::kUsage, std::string(op) + ": expected N, D >= 0, got N = " + std::to_string(s.N) +
-                                ", D = " + std::to_string(s.D));
-}
-
-void check_mean(const RowReduceShape& s) {
-  check("row_mean", s);
-  if (s.D == 0) throw Error(Exit::kUsage, "row_mean: the mean needs at least one column, got D = 0");
-}
 
 /// The larger, and NaN if either is.
 template <class T>
@@ -49,7 +37,7 @@ T log_sum_exp(int64_t D, const T* row) {
 
 template <class T>
 void row_sum_forward(const Context&, RowReduceShape s, const T* x, T* y) {
-  check("row_sum", s);
+  check_row_reduce("row_sum", s);
   for (int64_t n = 0; n < s.N; ++n) {
     T sum = 0;
     for (int64_t d = 0; d < s.D; ++d) sum += x[n * s.D + d];
@@ -59,7 +47,7 @@ void row_sum_forward(const Context&, RowReduceShape s, const T* x, T* y) {
 
 template <class T>
 void row_sum_backward(const Context&, RowReduceShape s, const T* dy, Grad<T> dx) {
-  check("row_sum", s);
+  check_row_reduce("row_sum", s);
   if (!dx) return;
   for (int64_t n = 0; n < s.N; ++n) {
     for (int64_t d = 0; d < s.D; ++d) write(dx.data[n * s.D + d], dy[n], dx.mode);
@@ -68,14 +56,14 @@ void row_sum_backward(const Context&, RowReduceShape s, const T* dy, Grad<T> dx)
 
 template <class T>
 void row_mean_forward(const Context& ctx, RowReduceShape s, const T* x, T* y) {
-  check_mean(s);
+  check_row_mean(s);
   row_sum_forward<T>(ctx, s, x, y);
   for (int64_t n = 0; n < s.N; ++n) y[n] /= static_cast<T>(s.D);
 }
 
 template <class T>
 void row_mean_backward(const Context&, RowReduceShape s, const T* dy, Grad<T> dx) {
-  check_mean(s);
+  check_row_mean(s);
   if (!dx) return;
   for (int64_t n = 0; n < s.N; ++n) {
     const T each = dy[n] / static_cast<T>(s.D);
@@ -85,7 +73,7 @@ void row_mean_backward(const Context&, RowReduceShape s, const T* dy, Grad<T> dx
 
 template <class T>
 void row_norm_forward(const Context&, RowReduceShape s, const T* x, T* y) {
-  check("row_norm", s);
+  check_row_reduce("row_norm", s);
   for (int64_t n = 0; n < s.N; ++n) {
     double squares = 0;  // a float's square overflows beyond 1.8e19
     for (int64_t d = 0; d < s.D; ++d) {
@@ -98,7 +86,7 @@ void row_norm_forward(const Context&, RowReduceShape s, const T* x, T* y) {
 
 template <class T>
 void row_norm_backward(const Context&, RowReduceShape s, const T* x, const T* y, const T* dy, Grad<T> dx) {
-  check("row_norm", s);
+  check_row_reduce("row_norm", s);
   if (!dx) return;
   for (int64_t n = 0; n < s.N; ++n) {
     for (int64_t d = 0; d < s.D; ++d) {
@@ -110,13 +98,13 @@ void row_norm_backward(const Context&, RowReduceShape s, const T* x, const T* y,
 
 template <class T>
 void row_log_sum_exp_forward(const Context&, RowReduceShape s, const T* x, T* y) {
-  check("row_log_sum_exp", s);
+  check_row_reduce("row_log_sum_exp", s);
   for (int64_t n = 0; n < s.N; ++n) y[n] = log_sum_exp<T>(s.D, x + n * s.D);
 }
 
 template <class T>
 void row_log_sum_exp_backward(const Context&, RowReduceShape s, const T* x, const T* y, const T* dy, Grad<T> dx) {
-  check("row_log_sum_exp", s);
+  check_row_reduce("row_log_sum_exp", s);
   if (!dx) return;
   for (int64_t n = 0; n < s.N; ++n) {
     const bool empty = y[n] == -std::numeric_limits<T>::infinity();
@@ -129,7 +117,7 @@ void row_log_sum_exp_backward(const Context&, RowReduceShape s, const T* x, cons
 
 template <class T>
 void log_sum_exp_update(const Context&, RowReduceShape s, const T* values, double* max, double* sum) {
-  check("log_sum_exp_update", s);
+  check_row_reduce("log_sum_exp_update", s);
   for (int64_t n = 0; n < s.N; ++n) {
     const T* row = values + n * s.D;
     double highest = max[n];

@@ -60,4 +60,32 @@ template <class T>
 void log_sum_exp_update(const Context& ctx, RowReduceShape s, const T* values, double* max, double* sum);
 
 }  // namespace cpu
+
+namespace cuda {
+
+/// The same, T: float or bf16; sums are float, those of the norm and the state of log_sum_exp_update double.
+template <class T>
+void row_sum_forward(const Context& ctx, RowReduceShape s, const T* x, T* y);
+template <class T>
+void row_sum_backward(const Context& ctx, RowReduceShape s, const T* dy, Grad<T> dx);
+
+template <class T>
+void row_mean_forward(const Context& ctx, RowReduceShape s, const T* x, T* y);
+template <class T>
+void row_mean_backward(const Context& ctx, RowReduceShape s, const T* dy, Grad<T> dx);
+
+template <class T>
+void row_norm_forward(const Context& ctx, RowReduceShape s, const T* x, T* y);
+template <class T>
+void row_norm_backward(const Context& ctx, RowReduceShape s, const T* x, const T* y, const T* dy, Grad<T> dx);
+
+template <class T>
+void row_log_sum_exp_forward(const Context& ctx, RowReduceShape s, const T* x, T* y);
+template <class T>
+void row_log_sum_exp_backward(const Context& ctx, RowReduceShape s, const T* x, const T* y, const T* dy, Grad<T> dx);
+
+template <class T>
+void log_sum_exp_update(const Context& ctx, RowReduceShape s, const T* values, double* max, double* sum);
+
+}  // namespace cuda
 }  // namespace hourglass
