@@ -66,4 +66,13 @@ void gather_batch(const Context& ctx, BatchShape s, const float* data, BatchOrde
                   int32_t* indices);
 
 }  // namespace cpu
+
+namespace cuda {
+
+/// S: uint8_t or float; T: float or bf16. Indices, and the bits drawn, are those of the CPU.
+template <class S, class T>
+void gather_batch(const Context& ctx, BatchShape s, const S* data, BatchOrder order, Binarize binarize, T* x,
+                  int32_t* indices);
+
+}  // namespace cuda
 }  // namespace hourglass
