@@ -35,4 +35,13 @@ void gradient_check(const Context& ctx, GradientNormShape s, const float* slab, 
                     Fault* fault, const int64_t* step);
 
 }  // namespace cpu
+
+namespace cuda {
+
+/// T: float. One launch; everything behind a pointer is device memory.
+template <class T>
+void gradient_check(const Context& ctx, GradientNormShape s, const T* slab, double clip_norm, Norm* norm, Fault* fault,
+                    const int64_t* step);
+
+}  // namespace cuda
 }  // namespace hourglass

@@ -30,9 +30,18 @@ void advance_step(const Context&, const Fault* fault, int64_t* step) {
   if (fault->code == 0) ++*step;
 }
 
+template <class T>
+void finish_step(const Context& ctx, TableShape s, const T* statistics, const Norm* norm, const Fault* fault,
+                 double* table, int64_t* step) {
+  log_write(ctx, s, statistics, norm, step, fault, table);
+  advance_step(ctx, fault, step);
+}
+
 template void log_write<float>(const Context&, TableShape, const float*, const Norm*, const int64_t*, const Fault*,
                                double*);
 template void log_write<double>(const Context&, TableShape, const double*, const Norm*, const int64_t*, const Fault*,
                                 double*);
+template void finish_step(const Context&, TableShape, const float*, const Norm*, const Fault*, double*, int64_t*);
+template void finish_step(const Context&, TableShape, const double*, const Norm*, const Fault*, double*, int64_t*);
 
 }  // namespace hourglass::cpu

@@ -49,5 +49,28 @@ void log_write(const Context& ctx, TableShape s, const T* statistics, const Norm
 /// ++*step. Does nothing while the fault is set.
 void advance_step(const Context& ctx, const Fault* fault, int64_t* step);
 
+/// log_write, then advance_step: the end of a step in one launch.
+template <class T>
+void finish_step(const Context& ctx, TableShape s, const T* statistics, const Norm* norm, const Fault* fault,
+                 double* table, int64_t* step);
+
 }  // namespace cpu
+
+namespace cuda {
+
+/// T: float. Everything behind a pointer is device memory.
+void schedule_load(const Context& ctx, TableShape s, const double* table, const int64_t* base, const int64_t* step,
+                   double* row, Fault* fault);
+
+template <class T>
+void log_write(const Context& ctx, TableShape s, const T* statistics, const Norm* norm, const int64_t* step,
+               const Fault* fault, double* table);
+
+void advance_step(const Context& ctx, const Fault* fault, int64_t* step);
+
+template <class T>
+void finish_step(const Context& ctx, TableShape s, const T* statistics, const Norm* norm, const Fault* fault,
+                 double* table, int64_t* step);
+
+}  // namespace cuda
 }  // namespace hourglass

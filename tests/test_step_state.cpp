@@ -80,5 +80,18 @@ TEST(StepState, NothingMovesWhileTheFaultIsSet) {
   EXPECT_EQ(step, 8);
 }
 
+TEST(StepState, FinishingLogsTheStepAndThenAdvances) {
+  const std::vector<float> statistics = {1, 2, 3};
+  const Fault fault{6, 0, 0, 0}, none;
+  int64_t step = 7;
+  Guarded<double> table(8);
+  cpu::finish_step({}, {2, 4}, statistics.data(), nullptr, &fault, table.data(), &step);
+  EXPECT_EQ(step, 7);
+  cpu::finish_step({}, {2, 4}, statistics.data(), nullptr, &none, table.data(), &step);
+  EXPECT_EQ(step, 8);
+  EXPECT_TRUE(std::isnan(table[0]));
+  expect_same_bits(std::vector<double>(table.begin() + 4, table.end()), std::vector<double>{1, 2, 3, 0});
+}
+
 }  // namespace
 }  // namespace hourglass::test

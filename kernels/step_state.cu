@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// A handful of words: one block each, whose threads take the columns of a row.
+#include "kernels/base/error.h"
+#include "kernels/base/gpu.cuh"
+#include "kernels/step_state.h"
+
+namespace hourglass::cuda {
+namespace {
+
+constexpr int kThreads = 128;
+
+__global__ void __launch_bounds__(kThreads)
+    schedule_load_block_kernel(TableShape s, const double* table, const int64_t* base, const int64_t* step, double* row,
+                               Fault* fault) {
+  const int64_t r = *step - *base;
+  if (r >= 0 && r < s.rows) {
+    for (int c = static_cast<int>(threadIdx.x); c < s.columns; c += kThreads) row[c] = table[r * s.columns + c];
+  } else if (threadIdx.x == 0 && fault->code == 0) {
+    *fault = {static_cast<int32_t>(Exit::kInternal), kFaultSchedule, *step, r};
+  }
+}
+
+template <class T>
+__device__ __forceinline__ void write_row(const TableShape& s, const T* statistics, const Norm* norm, int64_t step,
+                                          double* table) {
+  if (s.rows <= 0) return;
+  double* const row = table + step % s.rows * s.columns;
+  for (int c = static_cast<int>(threadIdx.x); c < s.columns; c += kThreads) {
+    row[c] = c < s.columns - 1 ? static_cast<double>(statistics[c]) : norm ? norm->norm : 0;
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    log_write_block_kernel(TableShape s, const T* statistics, const Norm* norm, const int64_t* step, const Fault* fault,
+                           double* table) {
+  if (fault->code == 0) write_row(s, statistics, norm, *step, table);
+}
+
+__global__ void advance_step_block_kernel(const Fault* fault, int64_t* step) {
+  if (fault->code == 0) ++*step;
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    finish_step_block_kernel(TableShape s, const T* statistics, const Norm* norm, const Fault* fault, double* table,
+                             int64_t* step) {
+  if (fault->code != 0) return;  // the whole block
+  const int64_t now = *step;
+  write_row(s, statistics, norm, now, table);
+  __syncthreads();  // every thread has read the counter
+  if (threadIdx.x == 0) *step = now + 1;
+}
+
+}  // namespace
+
+void schedule_load(const Context& ctx, TableShape s, const double* table, const int64_t* base, const int64_t* step,
+                   double* row, Fault* fault) {
+  gpu::launch(schedule_load_block_kernel, 1, kThreads, 0, gpu::stream(ctx), s, table, base, step, row, fault);
+}
+
+template <class T>
+void log_write(const Context& ctx, TableShape s, const T* statistics, const Norm* norm, const int64_t* step,
+               const Fault* fault, double* table) {
+  if (s.rows <= 0 || s.columns <= 0) return;
+  gpu::launch(log_write_block_kernel<T>, 1, kThreads, 0, gpu::stream(ctx), s, statistics, norm, step, fault, table);
+}
+
+void advance_step(const Context& ctx, const Fault* fault, int64_t* step) {
+  gpu::launch(advance_step_block_kernel, 1, 1, 0, gpu::stream(ctx), fault, step);
+}
+
+template <class T>
+void finish_step(const Context& ctx, TableShape s, const T* statistics, const Norm* norm, const Fault* fault,
+                 double* table, int64_t* step) {
+  gpu::launch(finish_step_block_kernel<T>, 1, kThreads, 0, gpu::stream(ctx), s, statistics, norm, fault, table, step);
+}
+
+template void log_write(const Context&, TableShape, const float*, const Norm*, const int64_t*, const Fault*, double*);
+template void finish_step(const Context&, TableShape, const float*, const Norm*, const Fault*, double*, int64_t*);
+
+}  // namespace hourglass::cuda
