@@ -16,6 +16,7 @@ T prepared(T gradient, const RangeScalars<T>& k) {
 template <class T>
 void sgd_update(const Context&, OptimizerRanges ranges, SgdOptions options, OptimizerStep step, T* values,
                 const T* grads, T* momentum, SgdState* state) {
+  check_optimizer(step);
   if (optimizer_refuses(step)) return;
   const T mu = static_cast<T>(options.momentum);
   for (int r = 0; r < ranges.count; ++r) {
@@ -36,6 +37,7 @@ void sgd_update(const Context&, OptimizerRanges ranges, SgdOptions options, Opti
 template <class T>
 void adam_update(const Context&, OptimizerRanges ranges, AdamOptions options, OptimizerStep step, T* values,
                  const T* grads, T* m, T* v, AdamState* state) {
+  check_optimizer(step);
   if (optimizer_refuses(step)) return;
   advance(*state, options);
   const T beta1 = static_cast<T>(1 - options.beta1);
@@ -62,6 +64,7 @@ void adam_update(const Context&, OptimizerRanges ranges, AdamOptions options, Op
 template <class T>
 void adadelta_update(const Context&, OptimizerRanges ranges, AdadeltaOptions options, OptimizerStep step, T* values,
                      const T* grads, T* square_average, T* delta_average, AdadeltaState* state) {
+  check_optimizer(step);
   if (optimizer_refuses(step)) return;
   const T rho = static_cast<T>(options.rho), rest = static_cast<T>(1 - options.rho), eps = static_cast<T>(options.eps);
   for (int r = 0; r < ranges.count; ++r) {

@@ -33,7 +33,7 @@ struct OptimizerRange {
   double weight_decay_scale = 1;
 };
 
-/// The table of ranges, which must not overlap.
+/// The table of ranges, which must not overlap; host memory.
 struct OptimizerRanges {
   const OptimizerRange* data = nullptr;
   int count = 0;
@@ -102,4 +102,22 @@ void adadelta_update(const Context& ctx, OptimizerRanges ranges, AdadeltaOptions
                      AdadeltaState* state);
 
 }  // namespace cpu
+
+namespace cuda {
+
+/// T: float. The table of ranges is host memory here too: it travels with the launch, which serves 32 of them; more
+/// take more launches, of which the last advances the state. All other pointers are device memory.
+template <class T>
+void sgd_update(const Context& ctx, OptimizerRanges ranges, SgdOptions options, OptimizerStep step, T* values,
+                const T* grads, T* momentum, SgdState* state);
+
+template <class T>
+void adam_update(const Context& ctx, OptimizerRanges ranges, AdamOptions options, OptimizerStep step, T* values,
+                 const T* grads, T* m, T* v, AdamState* state);
+
+template <class T>
+void adadelta_update(const Context& ctx, OptimizerRanges ranges, AdadeltaOptions options, OptimizerStep step, T* values,
+                     const T* grads, T* square_average, T* delta_average, AdadeltaState* state);
+
+}  // namespace cuda
 }  // namespace hourglass

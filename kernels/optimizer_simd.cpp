@@ -92,6 +92,7 @@ HOURGLASS_SIMD void adadelta(int64_t n, RangeScalars<float> k, float rho, float 
 
 void sgd_update(const Context& ctx, OptimizerRanges ranges, SgdOptions options, OptimizerStep step, float* values,
                 const float* grads, float* momentum, SgdState* state) {
+  check_optimizer(step);
   if (optimizer_refuses(step)) return;
   const float mu = static_cast<float>(options.momentum);
   const bool first_step = state->steps == 0;
@@ -112,6 +113,7 @@ void sgd_update(const Context& ctx, OptimizerRanges ranges, SgdOptions options, 
 
 void adam_update(const Context& ctx, OptimizerRanges ranges, AdamOptions options, OptimizerStep step, float* values,
                  const float* grads, float* m, float* v, AdamState* state) {
+  check_optimizer(step);
   if (optimizer_refuses(step)) return;
   advance(*state, options);
   const double inverse_root2 = 1 / std::sqrt(1 - state->beta2_power);
@@ -135,6 +137,7 @@ void adam_update(const Context& ctx, OptimizerRanges ranges, AdamOptions options
 void adadelta_update(const Context& ctx, OptimizerRanges ranges, AdadeltaOptions options, OptimizerStep step,
                      float* values, const float* grads, float* square_average, float* delta_average,
                      AdadeltaState* state) {
+  check_optimizer(step);
   if (optimizer_refuses(step)) return;
   const float rho = static_cast<float>(options.rho), rest = static_cast<float>(1 - options.rho);
   const float eps = static_cast<float>(options.eps);

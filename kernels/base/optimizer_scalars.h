@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an optimizer computes once a step, in double, for all elements: shared by its reference and its timed form.
+// What an optimizer computes once a step, in double, for all elements: shared by its reference, its timed form
+// and its CUDA form.
 #pragma once
 
 #include <algorithm>
@@ -9,12 +10,13 @@
 #include "kernels/base/error.h"
 #include "kernels/optimizer.h"
 
-namespace hourglass::cpu {
+namespace hourglass {
 
-inline bool optimizer_refuses(const OptimizerStep& step) {
+inline void check_optimizer(const OptimizerStep& step) {
   if (!step.lr) throw Error(Exit::kUsage, "optimizer: expected a learning rate, got a null pointer");
-  return step.fault && step.fault->code != 0;
 }
+/// Reads the fault: on the device where that is.
+HOURGLASS_HD inline bool optimizer_refuses(const OptimizerStep& step) { return step.fault && step.fault->code != 0; }
 
 /// The scalars of one range in the type of its elements.
 template <class T>
@@ -37,4 +39,4 @@ HOURGLASS_HD inline void advance(AdamState& state, const AdamOptions& options) {
   state.beta2_power = (fresh ? 1 : state.beta2_power) * options.beta2;
 }
 
-}  // namespace hourglass::cpu
+}  // namespace hourglass
