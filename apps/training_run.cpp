@@ -105,7 +105,7 @@ TrainingRun::TrainingRun(const TrainOptions& options, const Dataset& dataset)
   size_t bytes = std::max({trainer_.bytes(), encode_->bytes(), decode_->bytes()});
   if (test_) bytes = std::max(bytes, test_->bytes());
   if (validation_) bytes = std::max(bytes, validation_->bytes());
-  runtime_.arena().reserve(bytes);
+  runtime_.arena().reserve(runtime_.ctx(), bytes);
 }
 
 std::string TrainingRun::header() const {
@@ -242,7 +242,7 @@ StringMap TrainingRun::metadata() const {
 void TrainingRun::save(RunFolder& folder) {
   if (saved_step_ == trainer_.step()) return;
   folder.save_checkpoint(trainer_.step(), options_.keep, [this](const std::filesystem::path& path) {
-    save_checkpoint(path, trainer_.state_tensors(), metadata());
+    save_checkpoint(path, trainer_.state_tensors(), metadata(), runtime_.ctx());
   });
   saved_step_ = trainer_.step();
 }
@@ -250,7 +250,7 @@ void TrainingRun::save(RunFolder& folder) {
 void TrainingRun::save_best(RunFolder& folder, const Evaluation& validation) {
   if (best_ && !(validation.objective < *best_)) return;
   best_ = validation.objective;
-  save_checkpoint(folder.path() / "checkpoints" / "best.safetensors", trainer_.state_tensors(), metadata());
+  save_checkpoint(folder.path() / "checkpoints" / "best.safetensors", trainer_.state_tensors(), metadata(), runtime_.ctx());
 }
 
 void TrainingRun::draw(RunFolder& folder) {

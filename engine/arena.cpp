@@ -12,10 +12,10 @@ constexpr size_t kUnlimited = SIZE_MAX / 2;
 constexpr size_t kMeasureBase = size_t{1} << 20;  // never null, never mapped
 }  // namespace
 
-void Arena::reserve(size_t bytes) {
+void Arena::reserve(const Context& ctx, size_t bytes) {
   if (bytes > memory_.bytes()) {
     memory_ = Buffer();
-    memory_ = Buffer(bytes, "arena");
+    memory_ = Buffer(ctx, bytes, "arena");
   }
   rewind();
 }

@@ -16,7 +16,7 @@ namespace hourglass {
 class Arena {
  public:
   /// One block, zeroed. Throws Error(kDevice) with both sizes if it does not fit.
-  void reserve(size_t bytes);
+  void reserve(const Context& ctx, size_t bytes);
   size_t reserved() const { return memory_.bytes(); }
 
   /// Start or stop handing out untouchable addresses without limit.

@@ -2,10 +2,11 @@
 #include "engine/batch_source.h"
 
 #include <algorithm>
-#include <cstring>
+#include <numeric>
 #include <string>
 
 #include "engine/dispatch.h"
+#include "engine/transfer.h"
 
 namespace hourglass {
 namespace {
@@ -17,20 +18,27 @@ size_t checked_batch(int batch) {
 
 }  // namespace
 
-BatchSource::BatchSource(const SampleStore& store, const std::vector<int32_t>& split, const BatchOptions& options,
-                         Dtype dtype)
+BatchSource::BatchSource(const Context& ctx, const SampleStore& store, const std::vector<int32_t>& split,
+                         const BatchOptions& options, Dtype dtype)
     : store_(store),
       options_(options),
       dtype_(dtype),
       size_(static_cast<int64_t>(split.size())),
-      table_(split.size() * sizeof(int32_t), "split"),
-      rows_(checked_batch(options.batch) * sizeof(int32_t), "rows of a batch") {
+      ctx_(&ctx),
+      table_(ctx, split.size() * sizeof(int32_t), "split"),
+      rows_(ctx, checked_batch(options.batch) * sizeof(int32_t), "rows of a batch") {
   for (int32_t row : split) {
     if (row < 0 || row >= store.rows) {
       throw Error(Exit::kData, "split: row " + std::to_string(row) + " of a store of " + std::to_string(store.rows));
     }
   }
-  if (!split.empty()) std::memcpy(table_.data(), split.data(), split.size() * sizeof(int32_t));
+  to_device(ctx, table_.data(), split.data(), split.size() * sizeof(int32_t));
+  if (ctx.device == Device::kCuda) {
+    const size_t bytes = static_cast<size_t>(store.rows) * static_cast<size_t>(store.columns) * size_of(store.dtype);
+    samples_ = Buffer(ctx, bytes, "samples");
+    to_device(ctx, samples_.data(), store.data, bytes);
+    store_.data = samples_.data();
+  }
 }
 
 Batch BatchSource::gather(Tape& tape, const BatchShape& shape, const BatchOrder& order) const {
@@ -76,7 +84,9 @@ Batch BatchSource::next(Tape& tape, const TrainingState& state, int first_row, i
 
 int BatchSource::select(int64_t first) {
   const int64_t real = std::clamp<int64_t>(size_ - first, 0, options_.batch);
-  for (int i = 0; i < options_.batch; ++i) rows_.as<int32_t>()[i] = i < real ? static_cast<int32_t>(first + i) : -1;
+  std::vector<int32_t> rows(static_cast<size_t>(options_.batch), -1);
+  std::iota(rows.begin(), rows.begin() + real, static_cast<int32_t>(first));
+  to_device(*ctx_, rows_.data(), rows.data(), rows.size() * sizeof(int32_t));
   return static_cast<int>(real);
 }
 

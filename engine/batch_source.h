@@ -32,7 +32,8 @@ class BatchSource {
  public:
   /// `split` lists the rows of the store that belong to this source; it is copied, the samples are not. Throws
   /// Error(kUsage) for a batch below 1, Error(kData) for a row outside the store.
-  BatchSource(const SampleStore& store, const std::vector<int32_t>& split, const BatchOptions& options, Dtype dtype);
+  BatchSource(const Context& ctx, const SampleStore& store, const std::vector<int32_t>& split,
+              const BatchOptions& options, Dtype dtype);
 
   int64_t size() const { return size_; }
   int64_t batches_per_epoch() const { return size_ / options_.batch; }
@@ -56,7 +57,8 @@ class BatchSource {
   BatchOptions options_;
   Dtype dtype_;
   int64_t size_;
-  Buffer table_, rows_;
+  const Context* ctx_;
+  Buffer samples_, table_, rows_;  // samples_: the store, where the device is not the host
 };
 
 }  // namespace hourglass

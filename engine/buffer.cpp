@@ -8,6 +8,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "kernels/base/cuda_device.h"
 #include "kernels/base/error.h"
 
 namespace hourglass {
@@ -15,17 +16,24 @@ namespace {
 std::atomic<int64_t> allocation_count{0};
 }
 
-Buffer::Buffer(size_t bytes, const char* what) : bytes_(aligned(bytes)) {
+void Buffer::Free::operator()(void* p) const { device == Device::kCuda ? cuda::release(p) : std::free(p); }
+
+Buffer::Buffer(const Context& ctx, size_t bytes, const char* what) : bytes_(aligned(bytes)) {
   if (bytes == 0) return;
+  const bool on_cuda = ctx.device == Device::kCuda;
   // Linux hands out more than it has and kills later: ask first.
-  const size_t available = available_memory();
-  void* data = bytes_ <= available ? std::aligned_alloc(kAlignment, bytes_) : nullptr;
+  const size_t available = on_cuda ? cuda::available() : available_memory();
+  void* data = bytes_ > available ? nullptr : on_cuda ? cuda::allocate(bytes_) : std::aligned_alloc(kAlignment, bytes_);
   if (!data) {
     throw Error(Exit::kDevice, std::string(what) + ": needs " + format_bytes(bytes_) + " of memory, " +
                                    format_bytes(available) + " available; try a smaller --batch or model");
   }
-  data_.reset(data);
-  std::memset(data, 0, bytes_);
+  data_ = std::unique_ptr<void, Free>(data, Free{ctx.device});
+  if (on_cuda) {
+    cuda::zero(ctx.stream, data, bytes_);
+  } else {
+    std::memset(data, 0, bytes_);
+  }
   ++allocation_count;
 }
 

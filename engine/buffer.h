@@ -8,6 +8,8 @@
 #include <memory>
 #include <string>
 
+#include "kernels/base/context.h"
+
 namespace hourglass {
 
 /// 256-byte aligned and zeroed. Allocation is counted, so that a test can show a step makes none.
@@ -16,8 +18,8 @@ class Buffer {
   static constexpr size_t kAlignment = 256;
 
   Buffer() = default;
-  /// Throws Error(kDevice) naming `what`, the bytes wanted and the bytes to be had.
-  Buffer(size_t bytes, const char* what);
+  /// Memory of the context's device. Throws Error(kDevice) naming `what`, the bytes wanted and the bytes to be had.
+  Buffer(const Context& ctx, size_t bytes, const char* what);
 
   void* data() const { return data_.get(); }
   size_t bytes() const { return bytes_; }
@@ -31,9 +33,10 @@ class Buffer {
 
  private:
   struct Free {
-    void operator()(void* p) const { std::free(p); }
+    Device device;
+    void operator()(void* p) const;
   };
-  std::unique_ptr<void, Free> data_;
+  std::unique_ptr<void, Free> data_{nullptr, Free{Device::kCpu}};
   size_t bytes_ = 0;
 };
 

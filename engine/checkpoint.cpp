@@ -4,8 +4,9 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
-#include <cstring>
+#include <list>
 
+#include "engine/transfer.h"
 #include "kernels/base/error.h"
 
 namespace hourglass {
@@ -15,14 +16,31 @@ std::vector<StateTensor> model_tensors(const Parameters& parameters) {
   const ElementType type = parameters.dtype() == Dtype::kF64 ? ElementType::kF64 : ElementType::kF32;
   std::vector<StateTensor> tensors;
   for (const Parameter& p : parameters.all())
-    tensors.push_back({"model/" + p.name, type, extents(p.shape), p.var.data});
+    tensors.push_back({"model/" + p.name, type, extents(p.shape), p.var.data, parameters.device()});
   return tensors;
 }
 
-void save_checkpoint(const fs::path& path, const std::vector<StateTensor>& tensors, StringMap metadata) {
+namespace {
+
+/// How to reach a tensor: device memory through the context, the host's directly.
+Context context_of(const StateTensor& t, const Context& ctx) { return t.device == Device::kCpu ? Context{} : ctx; }
+
+}  // namespace
+
+void save_checkpoint(const fs::path& path, const std::vector<StateTensor>& tensors, StringMap metadata,
+                     const Context& ctx) {
   metadata["format_version"] = std::to_string(kCheckpointFormat);
   std::vector<SafetensorsTensor> list;
-  for (const StateTensor& t : tensors) list.push_back({t.name, t.type, t.shape, t.data});
+  std::list<Bytes> copies;
+  for (const StateTensor& t : tensors) {
+    const void* data = t.data;
+    if (t.device != Device::kCpu) {
+      Bytes& copy = copies.emplace_back(static_cast<size_t>(checked_array_bytes(t.shape, t.type)));
+      to_host(ctx, copy.data(), t.data, copy.size());
+      data = copy.data();
+    }
+    list.push_back({t.name, t.type, t.shape, data});
+  }
   write_safetensors(path, std::move(list), metadata);
 }
 
@@ -41,12 +59,12 @@ SafetensorsFile open_checkpoint(const fs::path& path) {
   return file;
 }
 
-void restore(const SafetensorsFile& file, const std::vector<StateTensor>& tensors) {
+void restore(const SafetensorsFile& file, const std::vector<StateTensor>& tensors, const Context& ctx) {
   // All are checked before the first is written: a refused file changes nothing.
   for (const StateTensor& t : tensors) file.at(t.name, t.type, t.shape);
   for (const StateTensor& t : tensors) {
     const SafetensorsView& view = file.at(t.name, t.type, t.shape);
-    if (!view.bytes.empty()) std::memcpy(t.data, view.bytes.data(), view.bytes.size());
+    to_device(context_of(t, ctx), t.data, view.bytes.data(), view.bytes.size());
   }
 }
 

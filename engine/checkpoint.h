@@ -19,6 +19,7 @@ struct StateTensor {
   ElementType type = ElementType::kF32;
   std::vector<int64_t> shape;
   void* data = nullptr;
+  Device device = Device::kCpu;  ///< where `data` points
 };
 
 /// Raised when names or layouts change; newer files are refused by name.
@@ -28,13 +29,14 @@ inline constexpr int kCheckpointFormat = 1;
 std::vector<StateTensor> model_tensors(const Parameters& parameters);
 
 /// Writes durably and atomically; `metadata` gets the format version.
-void save_checkpoint(const std::filesystem::path& path, const std::vector<StateTensor>& tensors, StringMap metadata);
+void save_checkpoint(const std::filesystem::path& path, const std::vector<StateTensor>& tensors, StringMap metadata,
+                     const Context& ctx = {});
 
 /// Reads and checks a whole file: checksums, structure, format version. Error(kCheckpoint) names what is wrong.
 SafetensorsFile open_checkpoint(const std::filesystem::path& path);
 
 /// Copies each tensor from the file; one that is missing or of another type or shape is Error(kCheckpoint).
-void restore(const SafetensorsFile& file, const std::vector<StateTensor>& tensors);
+void restore(const SafetensorsFile& file, const std::vector<StateTensor>& tensors, const Context& ctx = {});
 
 /// "step-00001234.safetensors".
 std::string checkpoint_name(int64_t step);

@@ -15,11 +15,16 @@ namespace hourglass {
 ///       relu_forward(lane, shape, x.as<T>(), y.as<T>());      // found in the lane's namespace: cpu:: (or cuda::)
 ///     });
 ///
-/// On the measuring device nothing is called.
+/// On the measuring device nothing is called. Double runs on the CPU device alone, where gradients are checked.
 template <class F>
 void dispatch(const Context& ctx, Dtype dtype, F&& f) {
   if (ctx.device == Device::kMeasure) return;
-  if (ctx.device != Device::kCpu) throw Error(Exit::kDevice, "this build runs on the CPU device only");
+  if (ctx.device == Device::kCuda) {
+#if defined(HOURGLASS_CUDA_KERNELS)
+    if (dtype == Dtype::kF32) return f(cuda::Lane<float>{ctx});
+#endif
+    throw Error(Exit::kUsage, std::string("no CUDA kernels for dtype ") + name_of(dtype));
+  }
   switch (dtype) {
     case Dtype::kF32:
       return f(cpu::Lane<float>{ctx});

@@ -34,11 +34,11 @@ Optimizer::Optimizer(Parameters& parameters, TrainingState& state, const double*
       name_(std::move(name)),
       norm_(state.claim_norm()),
       moment_names_(moment_names(options)),
-      counters_(sizeof(AdamState), "optimizer counters") {
+      counters_(state.ctx(), sizeof(AdamState), "optimizer counters") {
   const SlabRange range = parameters.range(groups);
   range_ = {range.first, range.count};
   const size_t bytes = static_cast<size_t>(parameters.slab_elements()) * size_of(parameters.dtype());
-  for (size_t i = 0; i < moment_names_.size(); ++i) moments_.emplace_back(bytes, "optimizer moments");
+  for (size_t i = 0; i < moment_names_.size(); ++i) moments_.emplace_back(state.ctx(), bytes, "optimizer moments");
 }
 
 void Optimizer::commit(Tape& tape, std::initializer_list<Optimizer*> optimizers) {
@@ -106,18 +106,21 @@ void Optimizer::update_as(const Lane& lane) {
 
 std::vector<StateTensor> Optimizer::state_tensors() {
   std::vector<StateTensor> tensors;
+  const Device device = parameters_->device();
   const ElementType type = parameters_->dtype() == Dtype::kF64 ? ElementType::kF64 : ElementType::kF32;
   for (size_t i = 0; i < moments_.size(); ++i) {
     for (const Parameter& p : parameters_->all()) {
       if (!(p.group & groups_)) continue;
       tensors.push_back({name_ + "/" + moment_names_[i] + "/" + p.name, type, extents(p.shape),
-                         moments_[i].as<std::byte>() + static_cast<size_t>(p.offset) * size_of(parameters_->dtype())});
+                         moments_[i].as<std::byte>() + static_cast<size_t>(p.offset) * size_of(parameters_->dtype()),
+                         device});
     }
   }
+  // Pointers into device memory, not looked at here.
   AdamState* counters = counters_.as<AdamState>();
-  tensors.push_back({name_ + "/steps", ElementType::kI64, {}, &counters->steps});
-  tensors.push_back({name_ + "/beta1_power", ElementType::kF64, {}, &counters->beta1_power});
-  tensors.push_back({name_ + "/beta2_power", ElementType::kF64, {}, &counters->beta2_power});
+  tensors.push_back({name_ + "/steps", ElementType::kI64, {}, &counters->steps, device});
+  tensors.push_back({name_ + "/beta1_power", ElementType::kF64, {}, &counters->beta1_power, device});
+  tensors.push_back({name_ + "/beta2_power", ElementType::kF64, {}, &counters->beta2_power, device});
   return tensors;
 }
 

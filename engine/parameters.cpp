@@ -6,6 +6,7 @@
 #include <string>
 
 #include "engine/dispatch.h"
+#include "engine/transfer.h"
 #include "kernels/base/error.h"
 #include "kernels/base/noise.h"
 #include "kernels/base/philox.h"
@@ -50,7 +51,8 @@ Leaf* Parameters::statistic(std::string name) {
   return &statistics_.emplace_back();
 }
 
-void Parameters::allocate(uint32_t seed) {
+void Parameters::allocate(uint32_t seed, const Context& ctx) {
+  device_ = ctx.device;
   // Group by group; the parameters themselves stay where layers refer to them.
   slab_elements_ = 0;
   for (size_t bit = 0; bit < group_names_.size(); ++bit) {
@@ -61,8 +63,8 @@ void Parameters::allocate(uint32_t seed) {
     }
   }
   const size_t element = size_of(dtype_);
-  values_ = Buffer(std::max<size_t>(static_cast<size_t>(slab_elements_) * element, 1), "parameters");
-  gradients_ = Buffer(static_cast<size_t>(gradient_elements()) * element, "gradients");
+  values_ = Buffer(ctx, std::max<size_t>(static_cast<size_t>(slab_elements_) * element, 1), "parameters");
+  gradients_ = Buffer(ctx, static_cast<size_t>(gradient_elements()) * element, "gradients");
   for (Parameter& p : parameters_) {
     const size_t byte = static_cast<size_t>(p.offset) * element;
     p.leaf.grad = gradients_.as<std::byte>() + byte;
@@ -71,7 +73,7 @@ void Parameters::allocate(uint32_t seed) {
     p.var.groups = p.group;
     p.var.shape = p.shape;
     p.var.dtype = dtype_;
-    draw(p, seed);
+    draw(p, seed, ctx);
   }
   for (size_t i = 0; i < statistics_.size(); ++i) {
     statistics_[i].grad = static_cast<std::byte*>(statistics()) + i * element;
@@ -82,19 +84,21 @@ void* Parameters::statistics() const {
   return gradients_.as<std::byte>() + static_cast<size_t>(slab_elements_) * size_of(dtype_);
 }
 
-void Parameters::draw(const Parameter& p, uint32_t seed) {
+void Parameters::draw(const Parameter& p, uint32_t seed, const Context& ctx) {
   Noise noise;
   noise.seed = seed;
   noise.stream = stream_id(("init/" + p.name).c_str());
   // The same words in both precisions, so that an f64 model starts where its f32 twin does.
-  for (int64_t i = 0; i < p.shape.elements(); ++i) {
-    const double u = static_cast<double>(uniform<float>(noise, 0, i));
-    const double value = p.init.center + p.init.bound * (2 * u - 1);
-    if (dtype_ == Dtype::kF64) {
-      p.var.as<double>()[i] = static_cast<float>(value);
-    } else {
-      p.var.as<float>()[i] = static_cast<float>(value);
-    }
+  std::vector<float> values(static_cast<size_t>(p.shape.elements()));
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double u = static_cast<double>(uniform<float>(noise, 0, static_cast<int64_t>(i)));
+    values[i] = static_cast<float>(p.init.center + p.init.bound * (2 * u - 1));
+  }
+  if (dtype_ == Dtype::kF64) {
+    const std::vector<double> wide(values.begin(), values.end());
+    to_device(ctx, p.var.data, wide.data(), wide.size() * sizeof(double));
+  } else {
+    to_device(ctx, p.var.data, values.data(), values.size() * sizeof(float));
   }
 }
 

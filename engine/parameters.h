@@ -56,10 +56,12 @@ class Parameters {
   Leaf* statistic(std::string name);
 
   /// Lays out the slabs and draws the initial values (Philox, stream "init/<name>"). Once; nothing is added after.
-  void allocate(uint32_t seed);
+  void allocate(uint32_t seed, const Context& ctx = {});
   bool allocated() const { return values_.data() != nullptr; }
 
   Dtype dtype() const { return dtype_; }
+  /// Where the slabs lie.
+  Device device() const { return device_; }
   std::deque<Parameter>& all() { return parameters_; }
   const std::deque<Parameter>& all() const { return parameters_; }
   const std::vector<std::string>& statistic_names() const { return statistic_names_; }
@@ -81,7 +83,7 @@ class Parameters {
   void forget_gradients(Groups groups);
 
  private:
-  void draw(const Parameter& parameter, uint32_t seed);
+  void draw(const Parameter& parameter, uint32_t seed, const Context& ctx);
   template <class F>
   void for_each_leaf(Groups groups, F&& f);
 
@@ -89,6 +91,7 @@ class Parameters {
   std::deque<Parameter> parameters_;
   std::deque<Leaf> statistics_;
   std::vector<std::string> statistic_names_, group_names_;
+  Device device_ = Device::kCpu;
   Buffer values_, gradients_;
   int64_t slab_elements_ = 0;
 };

@@ -21,6 +21,7 @@ class Runtime {
  public:
   /// Throws Error(kUsage) for a device name it does not know, Error(kDevice) for one this build or machine lacks.
   explicit Runtime(const RuntimeOptions& options = {});
+  ~Runtime();
   Runtime(const Runtime&) = delete;
   Runtime& operator=(const Runtime&) = delete;
 
@@ -28,8 +29,10 @@ class Runtime {
   Arena& arena() { return arena_; }
   const Arena& arena() const { return arena_; }
   int threads() const { return pool_.threads(); }
-  /// "cpu (2 threads): this build has no CUDA", the first line of every run.
-  std::string description() const;
+  /// "cpu (2 threads): this build has no CUDA kernels", the first line of every run.
+  const std::string& description() const { return description_; }
+  /// What the user should know: a driver that is too old for the device that is there. Often empty.
+  const std::string& warning() const { return warning_; }
 
   /// Runs `step` on the measuring device, which launches nothing, and returns the bytes of arena it needs.
   size_t measure(const std::function<void()>& step);
@@ -37,11 +40,16 @@ class Runtime {
   size_t largest_step() const { return largest_step_; }
 
  private:
+  void choose(const std::string& device);
+  void use_cpu(const std::string& reason);
+  void use_cuda(int device, const std::string& name);
+
   ThreadPool pool_;
   Context ctx_;
+  Buffer workspace_;
   Arena arena_;
   size_t largest_step_ = 0;
-  bool chosen_ = false;  // by name, not by auto
+  std::string description_, warning_;
 };
 
 }  // namespace hourglass

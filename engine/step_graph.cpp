@@ -23,9 +23,10 @@ void StepGraph::call() {
 
 void StepGraph::run() {
   // Once for all phases constructed so far, so that their addresses stay what they are.
-  if (runtime_->arena().reserved() < bytes_) runtime_->arena().reserve(runtime_->largest_step());
-  if (state_) state_->plan();
+  if (runtime_->arena().reserved() < bytes_) runtime_->arena().reserve(runtime_->ctx(), runtime_->largest_step());
+  if (state_) state_->plan(state_->expected_step());
   call();
+  if (state_) state_->count_launch();
 }
 
 }  // namespace hourglass

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <string>
 
+#include "engine/host_values.h"
 #include "engine/tape.h"
 #include "kernels/base/error.h"
 
@@ -10,17 +11,18 @@ namespace hourglass {
 
 void Tape::check_finite(const char* op, const char* what, const void* data, const Shape& shape, Dtype dtype) const {
   if (!data || ctx().device == Device::kMeasure) return;
-  const auto look = [&](const auto* values) {
-    for (int64_t i = 0; i < shape.elements(); ++i) {
-      if (!std::isfinite(values[i])) {
-        throw Error(Exit::kNotFinite, std::string(op) + ": " + what + " " + to_string(shape) + " has " +
-                                          (std::isnan(values[i]) ? "nan" : std::to_string(values[i])) + " at element " +
-                                          std::to_string(i) + ", expected finite values");
-      }
-    }
-  };
-  if (dtype == Dtype::kF32) look(static_cast<const float*>(data));
-  if (dtype == Dtype::kF64) look(static_cast<const double*>(data));
+  Var view;
+  view.data = const_cast<void*>(data);
+  view.shape = shape;
+  view.dtype = dtype;
+  if (dtype != Dtype::kF32 && dtype != Dtype::kF64) return;
+  const std::vector<double> values = host_values(ctx(), view);
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (std::isfinite(values[i])) continue;
+    throw Error(Exit::kNotFinite, std::string(op) + ": " + what + " " + to_string(shape) + " has " +
+                                      (std::isnan(values[i]) ? "nan" : std::to_string(values[i])) + " at element " +
+                                      std::to_string(i) + ", expected finite values");
+  }
 }
 
 void Tape::check_outputs(const Record& r) const {

@@ -33,15 +33,22 @@ class TrainingState {
   void advance();  ///< log the statistics, then ++step; nothing while the fault is set
 
   // Between steps, on the host.
-  /// Writes the scheduled values of the next kWindow steps, if the present step has none yet.
-  void plan();
-  int64_t step() const { return words_->step; }
+  /// Writes the scheduled values of kWindow steps from `step` on, unless it has some already.
+  void plan(int64_t step);
+  int64_t step() const;
   void set_step(int64_t step);
-  const Fault& fault() const { return words_->fault; }
-  void clear_fault() { words_->fault = {}; }
+  /// What step() will be when the steps launched so far have run, if none is refused: known without waiting for them.
+  int64_t expected_step() const { return expected_step_; }
+  void count_launch() { ++expected_step_; }
+  Fault fault() const;
+  void clear_fault();
   /// The logged row of a step among the last kWindow: the statistics in the order of their names, then the gradient
   /// norm.
   std::vector<double> logged(int64_t step) const;
+  /// The rows of steps first .. last - 1, one after the other.
+  std::vector<double> logged(int64_t first, int64_t last) const;
+
+  const Context& ctx() const { return *ctx_; }
 
   // For kernels.
   const int64_t* device_step() const { return &words_->step; }
@@ -67,7 +74,8 @@ class TrainingState {
   double* table_;
   double* row_;
   int optimizers_ = 0;
-  bool planned_ = false;
+  mutable int64_t expected_step_ = 0;
+  int64_t planned_until_ = -1;  // the first step that has no row in the table
 };
 
 }  // namespace hourglass

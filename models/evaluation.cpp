@@ -45,7 +45,7 @@ Evaluator::Evaluator(Runtime& runtime, const Model& model, const SampleStore& st
     : options_(options),
       model_(&model),
       binary_(options.binarize != Binarization::kNone || zeros_and_ones(store, split)),
-      source_(store, split, batch_options(options, split.size()), dtype),
+      source_(runtime.ctx(), store, split, batch_options(options, split.size()), dtype),
       tape_(runtime.ctx(), runtime.arena()) {
   if (store.columns != model.config().pixels()) {
     throw Error(Exit::kData, "images of " + std::to_string(store.columns) + " values, the model expects " +

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "engine/host_values.h"
+#include "engine/transfer.h"
 #include "kernels/base/error.h"
 #include "kernels/row_reduce.h"
 
@@ -29,9 +30,9 @@ ImportanceBound::ImportanceBound(Runtime& runtime, const Model& model, const Sam
                                  Dtype dtype)
     : model_(&model),
       samples_(samples),
-      source_(store, split, few_images(options), dtype),
+      source_(runtime.ctx(), store, split, few_images(options), dtype),
       tape_(runtime.ctx(), runtime.arena()),
-      first_draw_(sizeof(int32_t), "first draw") {
+      first_draw_(runtime.ctx(), sizeof(int32_t), "first draw") {
   if (samples < 1) {
     throw Error(Exit::kUsage, "importance samples: expected at least 1, given " + std::to_string(samples));
   }
@@ -83,7 +84,7 @@ double ImportanceBound::run(const std::function<void(int64_t)>& report) {
     std::vector<double> largest(kImages, -std::numeric_limits<double>::infinity()), scaled_sum(kImages);
     for (int draw = 0; draw < samples_;) {
       Chunk& chunk = samples_ - draw >= whole_.draws ? whole_ : rest_;
-      *first_draw_.as<int32_t>() = draw;
+      write_device(tape_.ctx(), first_draw_.as<int32_t>(), draw);
       chunk.graph->run();
       cpu::log_sum_exp_update(Context{}, {rows, chunk.draws}, log_weights(chunk).data(), largest.data(),
                               scaled_sum.data());

@@ -29,8 +29,8 @@ struct Inference::State {
       : runtime(options), checkpoint(found.path), metadata(found.file.metadata()), notices(std::move(found.notices)) {
     const ModelConfig config = stored_config(found);
     model = make_model(parameters, config);
-    parameters.allocate(0);
-    restore(found.file, model_tensors(parameters));
+    parameters.allocate(0, runtime.ctx());
+    restore(found.file, model_tensors(parameters), runtime.ctx());
     encode = std::make_unique<RowFunction>(runtime, config.pixels(), config.latent,
                                            [this](Tape& t, const Var& x) { return model->posterior(t, x).mu; });
     decode = std::make_unique<RowFunction>(runtime, config.latent, config.pixels(), [this](Tape& t, const Var& z) {

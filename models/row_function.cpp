@@ -2,9 +2,9 @@
 #include "models/row_function.h"
 
 #include <algorithm>
-#include <cstring>
 #include <string>
 
+#include "engine/transfer.h"
 #include "kernels/base/error.h"
 
 namespace hourglass {
@@ -12,7 +12,7 @@ namespace hourglass {
 RowFunction::RowFunction(Runtime& runtime, int in, int out, const std::function<Var(Tape&, const Var&)>& function)
     : in_(in),
       out_(out),
-      input_(sizeof(float) * kBatch * static_cast<size_t>(in), "input of a batch"),
+      input_(runtime.ctx(), sizeof(float) * kBatch * static_cast<size_t>(in), "input of a batch"),
       tape_(runtime.ctx(), runtime.arena()),
       graph_(runtime, [this, function] {
         tape_.rewind(Mode::kEvaluate);
@@ -31,9 +31,9 @@ Matrix RowFunction::operator()(const char* name, const Matrix& x) {
   for (int64_t first = 0; first < x.rows; first += kBatch) {
     const int64_t rows = std::min<int64_t>(kBatch, x.rows - first);
     // Rows are independent, so what the rest of the batch holds does not matter.
-    std::memcpy(input_.data(), x.row(first), sizeof(float) * static_cast<size_t>(rows * in_));
+    to_device(tape_.ctx(), input_.data(), x.row(first), sizeof(float) * static_cast<size_t>(rows * in_));
     graph_.run();
-    std::memcpy(y.row(first), result_.data, sizeof(float) * static_cast<size_t>(rows * out_));
+    to_host(tape_.ctx(), y.row(first), result_.data, sizeof(float) * static_cast<size_t>(rows * out_));
   }
   return y;
 }

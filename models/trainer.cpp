@@ -29,8 +29,8 @@ double LrSchedule::at(int64_t step) const {
 namespace {
 
 /// Parameters are allocated between the model, which names them, and the training state, which measures them.
-const Parameters& allocated(Parameters& parameters, uint32_t seed) {
-  parameters.allocate(seed);
+const Parameters& allocated(Parameters& parameters, uint32_t seed, const Context& ctx) {
+  parameters.allocate(seed, ctx);
   return parameters;
 }
 
@@ -44,11 +44,11 @@ Trainer::Trainer(Runtime& runtime, const SampleStore& store, const std::vector<i
       model_(make_model(parameters_, options.model)),
       reconstruction_(parameters_.statistic("reconstruction")),
       kl_(parameters_.statistic("kl")),
-      state_(runtime.ctx(), allocated(parameters_, options.batch.seed)),
+      state_(runtime.ctx(), allocated(parameters_, options.batch.seed, runtime.ctx())),
       beta_(state_.schedule([this](int64_t step) { return beta_at(step); })),
       optimizer_(parameters_, state_, state_.schedule([this](int64_t step) { return options_.lr.at(step); }),
                  options.optimizer),
-      source_(store, split, options.batch, options.dtype),
+      source_(runtime.ctx(), store, split, options.batch, options.dtype),
       tape_(runtime.ctx(), runtime.arena()) {
   if (store.columns != options.model.pixels()) {
     throw Error(Exit::kData, "images of " + std::to_string(store.columns) + " values, the model expects " +
@@ -84,7 +84,7 @@ void Trainer::run(int64_t steps) {
   while (steps > 0) {
     const int64_t first = state_.step();
     const int64_t window = std::min<int64_t>(steps, TrainingState::kWindow);
-    for (int64_t i = 0; i < window && state_.fault().code == 0; ++i) {
+    for (int64_t i = 0; i < window; ++i) {
       try {
         step_graph_->run();
       } catch (const Error& error) {
@@ -93,6 +93,7 @@ void Trainer::run(int64_t steps) {
         throw Error(Exit::kNotFinite, "step " + std::to_string(state_.step()) + ": " + error.what());
       }
     }
+    // Looked at once a window: after a fault the rest of it has changed nothing.
     fold_log(first, state_.step());
     if (state_.fault().code != 0) explain_fault();
     steps -= window;
@@ -124,11 +125,10 @@ void Trainer::explain_fault() {
 }
 
 void Trainer::fold_log(int64_t first, int64_t last) {
-  for (int64_t step = first; step < last; ++step) {
-    const std::vector<double> row = state_.logged(step);
-    for (size_t i = 0; i < row.size(); ++i) window_[i] += row[i];
-    window_[kCount] += 1;
-  }
+  const std::vector<double> rows = state_.logged(first, last);
+  const size_t columns = kCount;
+  for (size_t i = 0; i < rows.size(); ++i) window_[i % columns] += rows[i];
+  window_[kCount] += static_cast<double>(last - first);
 }
 
 LogPoint Trainer::take_log() {
@@ -152,7 +152,7 @@ std::vector<StateTensor> Trainer::state_tensors() {
 }
 
 void Trainer::restore(const SafetensorsFile& file) {
-  hourglass::restore(file, state_tensors());
+  hourglass::restore(file, state_tensors(), runtime_->ctx());
   if (saved_step_ < 0) {
     throw Error(Exit::kCheckpoint,
                 "training/step expects at least 0, the checkpoint has " + std::to_string(saved_step_));

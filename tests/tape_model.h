@@ -16,7 +16,7 @@ namespace hourglass::test {
 /// A tape on one CPU thread with memory for small graphs.
 struct TapeFixture {
   explicit TapeFixture(Dtype dtype = Dtype::kF64) : runtime({"cpu", 1}), parameters(dtype) {
-    runtime.arena().reserve(size_t{8} << 20);
+    runtime.arena().reserve(runtime.ctx(), size_t{8} << 20);
   }
 
   Parameter& parameter(const std::string& name, const Shape& shape, const char* group = "all", double bound = 1) {

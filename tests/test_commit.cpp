@@ -34,7 +34,7 @@ struct TwoNetworks : TapeFixture {
 
   /// Gradients: 2 g for the generator, `slope` for each element of the discriminator.
   void run(double slope) {
-    state.plan();
+    state.plan(state.step());
     state.load();
     tape.rewind();
     const Var x = full(tape, {1, 3}, Dtype::kF64, 0);
@@ -75,7 +75,7 @@ TEST(commit, a_fault_of_one_keeps_all_from_changing) {
 
 TEST(commit, a_statistic_that_is_not_finite_is_a_fault_too) {
   TwoNetworks f;
-  f.state.plan();
+  f.state.plan(0);
   f.tape.rewind();
   const Var x = full(f.tape, {1, 3}, Dtype::kF64, INFINITY);
   const std::vector<double> g = f.copy(f.generator);

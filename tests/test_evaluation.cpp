@@ -162,7 +162,7 @@ TEST(evaluation, mse_and_psnr_against_the_definition) {
     for (LikelihoodKind likelihood : {LikelihoodKind::kBernoulli, LikelihoodKind::kGaussian}) {
       const Trained trained(options_of(kind, likelihood, Dtype::kF64));
       Runtime runtime({"cpu", 1});
-      runtime.arena().reserve(size_t{1} << 20);
+      runtime.arena().reserve(runtime.ctx(), size_t{1} << 20);
       Tape tape(runtime.ctx(), runtime.arena());
       tape.rewind(Mode::kEvaluate);
       Var x = tape.constant({75, 64}, Dtype::kF64);

@@ -83,7 +83,7 @@ double log_mean_weight(const Fitted& fitted, Tape& tape, int32_t image, int samp
 TEST(importance_bound, is_its_definition) {
   const Fitted fitted;
   Runtime runtime({"cpu", 1});
-  runtime.arena().reserve(size_t{8} << 20);
+  runtime.arena().reserve(runtime.ctx(), size_t{8} << 20);
   Tape tape(runtime.ctx(), runtime.arena());
   for (int samples : {1, 5, 64, 100, 130}) {
     double expected = 0;

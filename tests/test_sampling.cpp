@@ -26,7 +26,7 @@ Noise noise_of(const char* stream) {
 
 struct Sampler : TapeFixture {
   Sampler() {
-    runtime.arena().reserve(size_t{64} << 20);
+    runtime.arena().reserve(runtime.ctx(), size_t{64} << 20);
     allocate();
   }
   Var row(const Values& values) {
@@ -110,7 +110,7 @@ TEST(sampling, kl_closed_form_against_monte_carlo) {
 /// The pathwise gradient is that of the expectation: E[z^2] = mu^2 + sigma^2, so 2 mu and, for logvar, sigma^2.
 TEST(sampling, pathwise_gradients_are_unbiased) {
   TapeFixture f;
-  f.runtime.arena().reserve(size_t{64} << 20);
+  f.runtime.arena().reserve(f.runtime.ctx(), size_t{64} << 20);
   Parameter &mu = f.parameter("mu", {1, kLatents}), &logvar = f.parameter("logvar", {1, kLatents});
   f.allocate();
   assign(mu, kMu);

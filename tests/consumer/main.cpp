@@ -19,7 +19,7 @@ int main() {
 
   TrainingState state(runtime.ctx(), params);
   Optimizer adam(params, state, state.schedule([](int64_t) { return 1e-3; }), {});
-  const BatchSource batches(data.store(), data.train, {.batch = 100}, params.dtype());
+  const BatchSource batches(runtime.ctx(), data.store(), data.train, {.batch = 100}, params.dtype());
   Tape tape(runtime.ctx(), runtime.arena());
   StepGraph step(runtime, state, [&] {
     tape.rewind();

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// A build without CUDA kernels has no CUDA device.
+#include "kernels/base/cuda_device.h"
+#include "kernels/base/error.h"
+
+namespace hourglass::cuda {
+namespace {
+[[noreturn]] void absent() { throw Error(Exit::kDevice, "this build has no CUDA kernels"); }
+}  // namespace
+
+Probe probe(int) {
+  Probe none;
+  none.description = "this build has no CUDA kernels";
+  return none;
+}
+
+void* open_stream(int) { absent(); }
+void close_stream(void*) noexcept {}
+void* allocate(size_t) { absent(); }
+void release(void*) noexcept {}
+size_t available() { return 0; }
+void copy_to_device(void*, void*, const void*, size_t) { absent(); }
+void copy_to_host(void*, void*, const void*, size_t) { absent(); }
+void zero(void*, void*, size_t) { absent(); }
+void begin_capture(void*) { absent(); }
+void* end_capture(void*, int*) { absent(); }
+void launch_graph(void*, void*) { absent(); }
+void destroy_graph(void*) noexcept {}
+void abandon_capture(void*) noexcept {}
+
+}  // namespace hourglass::cuda

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/base/cuda_device.h"
+#include "kernels/base/gpu.cuh"
+
+namespace hourglass::cuda {
+namespace {
+
+__global__ void image_probe_kernel() {}
+
+cudaStream_t as_stream(void* stream) { return static_cast<cudaStream_t>(stream); }
+
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+/// Why there is no device, from the error of the first call.
+void explain(cudaError_t error, Probe& probe) {
+  int driver = 0, needed = 0;
+  static_cast<void>(cudaDriverGetVersion(&driver));
+  static_cast<void>(cudaRuntimeGetVersion(&needed));
+  static_cast<void>(cudaGetLastError());
+  if (error == cudaErrorInsufficientDriver && driver > 0) {
+    probe.old_driver = true;
+    probe.description =
+        "the NVIDIA driver supports CUDA " + version_text(driver) + ", this build needs " + version_text(needed);
+  } else if (error == cudaErrorInsufficientDriver || error == cudaErrorNoDevice) {
+    probe.description = "no NVIDIA GPU";
+  } else {
+    probe.description = std::string("no usable NVIDIA GPU: ") + cudaGetErrorString(error);
+  }
+}
+
+}  // namespace
+
+Probe probe(int device) {
+  Probe result;
+#if defined(HOURGLASS_CUDA_EMULATED)
+  result.emulated = true;
+#endif
+  if (const cudaError_t error = cudaGetDeviceCount(&result.count); error != cudaSuccess || result.count == 0) {
+    result.count = 0;
+    explain(error == cudaSuccess ? cudaErrorNoDevice : error, result);
+    return result;
+  }
+  if (device < 0 || device >= result.count) {
+    result.description = "there are " + std::to_string(result.count) + " CUDA devices, numbered from 0";
+    return result;
+  }
+  cudaDeviceProp properties = {};
+  if (const cudaError_t error = cudaGetDeviceProperties(&properties, device); error != cudaSuccess) {
+    explain(error, result);
+    return result;
+  }
+  result.description = std::string(properties.name) + ", compute capability " + std::to_string(properties.major) + "." +
+                       std::to_string(properties.minor);
+  cudaFuncAttributes attributes = {};
+  const bool image =
+      cudaSetDevice(device) == cudaSuccess &&
+      cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(image_probe_kernel)) == cudaSuccess;
+  static_cast<void>(cudaGetLastError());
+  if (image) {
+    result.usable = true;
+  } else {
+    result.description += ": this build has no kernels for it";
+  }
+  return result;
+}
+
+void* open_stream(int device) {
+  CUDA_CHECK(cudaSetDevice(device));
+  cudaStream_t stream = nullptr;
+  CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  return stream;
+}
+
+void close_stream(void* stream) noexcept { static_cast<void>(cudaStreamDestroy(as_stream(stream))); }
+
+void* allocate(size_t bytes) {
+  void* data = nullptr;
+  const cudaError_t error = cudaMalloc(&data, bytes);
+  if (error == cudaErrorMemoryAllocation) {
+    static_cast<void>(cudaGetLastError());
+    return nullptr;
+  }
+  gpu::check(error, "cudaMalloc");
+  return data;
+}
+
+void release(void* data) noexcept { static_cast<void>(cudaFree(data)); }
+
+size_t available() {
+  size_t free = 0, total = 0;
+  CUDA_CHECK(cudaMemGetInfo(&free, &total));
+  return free;
+}
+
+void copy_to_device(void* stream, void* to, const void* from, size_t bytes) {
+  CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, as_stream(stream)));
+  CUDA_CHECK(cudaStreamSynchronize(as_stream(stream)));
+}
+
+void copy_to_host(void* stream, void* to, const void* from, size_t bytes) {
+  CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, as_stream(stream)));
+  CUDA_CHECK(cudaStreamSynchronize(as_stream(stream)));
+}
+
+void zero(void* stream, void* data, size_t bytes) { CUDA_CHECK(cudaMemsetAsync(data, 0, bytes, as_stream(stream))); }
+
+void begin_capture(void* stream) {
+  CUDA_CHECK(cudaStreamBeginCapture(as_stream(stream), cudaStreamCaptureModeThreadLocal));
+}
+
+void* end_capture(void* stream, int* nodes) {
+  cudaGraph_t graph = nullptr;
+  CUDA_CHECK(cudaStreamEndCapture(as_stream(stream), &graph));
+  size_t count = 0;
+  cudaGraphExec_t executable = nullptr;
+  cudaError_t error = cudaGraphGetNodes(graph, nullptr, &count);
+  if (error == cudaSuccess) error = cudaGraphInstantiate(&executable, graph, 0);
+  static_cast<void>(cudaGraphDestroy(graph));
+  gpu::check(error, "cudaGraphInstantiate");
+  *nodes = static_cast<int>(count);
+  return executable;
+}
+
+void launch_graph(void* graph, void* stream) {
+  CUDA_CHECK(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), as_stream(stream)));
+}
+
+void destroy_graph(void* graph) noexcept {
+  static_cast<void>(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)));
+}
+
+void abandon_capture(void* stream) noexcept {
+  cudaGraph_t graph = nullptr;
+  if (cudaStreamEndCapture(as_stream(stream), &graph) == cudaSuccess && graph) {
+    static_cast<void>(cudaGraphDestroy(graph));
+  }
+  static_cast<void>(cudaGetLastError());
+}
+
+}  // namespace hourglass::cuda
