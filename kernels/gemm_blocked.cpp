@@ -2,7 +2,7 @@
 // Our own float matrix product. K is cut into blocks of kDepth; of each, B's columns are packed into panels of up to
 // three vectors, which stay in the nearest caches while MR rows of A at a time run over them, with MR x 3
 // accumulators in registers. A is read in place: its elements are broadcast. MR is 8 with 32 vector registers, else 4.
-// This file alone is compiled with -ffp-contract=fast: the multiply-add is fused where the machine has it.
+// Compiled with -ffp-contract=fast: the multiply-add is fused where the machine has it.
 //
 // Measured on one Zen 5 core (peak 290 GFLOP/s), against dnnl_sgemm of oneDNN 2.6.3 on the whole product, GFLOP/s:
 // 128x400x784 with B transposed 234 (240), 784x400x128 with A transposed 255 (260), 784x400x4096 with A transposed
