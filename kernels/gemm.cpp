@@ -2,20 +2,13 @@
 #include "kernels/gemm.h"
 
 #include <algorithm>
-#include <string>
 
-#include "kernels/base/error.h"
+#include "kernels/base/gemm_check.h"
 #include "kernels/base/gemm_tile.h"
 #include "kernels/base/thread_pool.h"
 
 namespace hourglass::cpu {
 namespace {
-
-void check(const GemmShape& s) {
-  if (s.M >= 0 && s.N >= 0 && s.K >= 0) return;
-  throw Error(Exit::kUsage, "gemm: expected M, N, K >= 0, got M = " + std::to_string(s.M) +
-                                ", N = " + std::to_string(s.N) + ", K = " + std::to_string(s.K));
-}
 
 int divide_up(int64_t a, int64_t b) { return static_cast<int>((a + b - 1) / b); }
 
@@ -23,7 +16,7 @@ int divide_up(int64_t a, int64_t b) { return static_cast<int>((a + b - 1) / b); 
 
 template <class T>
 void gemm(const Context&, GemmShape s, const T* a, const T* b, Grad<T> c) {
-  check(s);
+  check_gemm(s);
   if (!c) return;
   const int64_t M = s.M, N = s.N, K = s.K;
   for (int64_t m = 0; m < M; ++m) {
@@ -71,7 +64,7 @@ GemmTile tile_of(const GemmShape& s, const GemmTiles& tiles, int64_t index, cons
 }
 
 void gemm(const Context& ctx, GemmShape s, const float* a, const float* b, Grad<float> c) {
-  check(s);
+  check_gemm(s);
   if (!c) return;
   const GemmTiles tiles(s, tile_columns());
   parallel_for(ctx, tiles.count(), [&](int64_t i) { multiply(tile_of(s, tiles, i, a, b, c)); });

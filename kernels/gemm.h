@@ -41,4 +41,13 @@ void gemm(const Context& ctx, GemmShape s, const float* a, const float* b, Grad<
 const char* gemm_library();
 
 }  // namespace cpu
+
+namespace cuda {
+
+/// T: float, or bf16 with float sums that are rounded once. Same bits on every run and every card; other last bits than
+/// the CPU's.
+template <class T>
+void gemm(const Context& ctx, GemmShape s, const T* a, const T* b, Grad<T> c);
+
+}  // namespace cuda
 }  // namespace hourglass

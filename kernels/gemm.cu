@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// A block computes one tile of c, or one slice of a tile's sum over K where c has few tiles (base/gemm_tile.cuh,
+// base/gemm_cut.h). Tiles in registers and shared memory because a product is bound by how often its operands are read;
+// slices because the products of a small batch have fewer tiles than a card has multiprocessors.
+#include "kernels/base/gemm_check.h"
+#include "kernels/base/gemm_tile.cuh"
+#include "kernels/gemm.h"
+
+namespace hourglass::cuda {
+namespace {
+
+using gpu::kGemmThreads;
+
+template <class Tile, class T, bool kTransposeA, bool kTransposeB, bool kVector>
+__global__ void __launch_bounds__(kGemmThreads, Tile::kBlocks)
+    gemm_tiled_kernel(GemmShape s, const T* a, const T* b, Grad<T> c, gpu::GemmCut cut, void* workspace) {
+  const gpu::Matrix<T, !kTransposeA, kVector> rows{a, s.M, s.K};
+  const gpu::Matrix<T, kTransposeB, kVector> columns{b, s.N, s.K};
+  gpu::gemm_tile<Tile>(rows, columns, cut, static_cast<int>(blockIdx.x), workspace,
+                       gpu::StoreMatrix<T, kVector>{c, s.M, s.N});
+}
+
+template <bool kTransposeA, bool kTransposeB, bool kVector, class T>
+void launch_gemm(const Context& ctx, GemmShape s, const T* a, const T* b, Grad<T> c) {
+  const auto plan = gpu::plan_products<1>({{{s.M, s.N, s.K}}}, !kVector);
+  gpu::with_tile<kVector>(plan.tile, [&](auto tile) {
+    using Tile = decltype(tile);
+    gpu::launch(gemm_tiled_kernel<Tile, T, kTransposeA, kTransposeB, kVector>, gpu::ceil_div(plan.blocks, 1),
+                Tile::kThreads, Tile::kSharedBytes, gpu::stream(ctx), s, a, b, c, plan.cuts[0], ctx.workspace);
+  });
+}
+
+}  // namespace
+
+template <class T>
+void gemm(const Context& ctx, GemmShape s, const T* a, const T* b, Grad<T> c) {
+  check_gemm(s);
+  if (!c || s.M == 0 || s.N == 0) return;
+  const bool vector = gpu::can_load4(s.transpose_a ? s.M : s.K, a) && gpu::can_load4(s.transpose_b ? s.K : s.N, b) &&
+                      gpu::can_load4(s.N, c.data);
+  gpu::with_flag(s.transpose_a, [&](auto transpose_a) {
+    gpu::with_flag(s.transpose_b, [&](auto transpose_b) {
+      gpu::with_flag(vector,
+                     [&](auto v) { launch_gemm<transpose_a.value, transpose_b.value, v.value>(ctx, s, a, b, c); });
+    });
+  });
+}
+
+template void gemm(const Context&, GemmShape, const float*, const float*, Grad<float>);
+template void gemm(const Context&, GemmShape, const bf16*, const bf16*, Grad<bf16>);
+
+}  // namespace hourglass::cuda

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/base/gemm_cut.h"
+#include "kernels/gemm.h"
+#include "tests/cases/gemm.h"
+#include "tests/cuda_harness.h"
+
+namespace hourglass {
+namespace {
+
+using namespace test;
+
+using GemmCuda = CudaTest;
+
+std::string name_of(const GemmShape& s) {
+  return describe("gemm", {s.M, s.N, s.K}) + (s.transpose_a ? " a^T" : "") + (s.transpose_b ? " b^T" : "");
+}
+int64_t a_size(const GemmShape& s) { return int64_t{s.M} * s.K; }
+int64_t b_size(const GemmShape& s) { return int64_t{s.K} * s.N; }
+int64_t c_size(const GemmShape& s) { return int64_t{s.M} * s.N; }
+
+gpu::GemmPlan<1> plan_of(const GemmShape& s) { return gpu::plan_products<1>({{{s.M, s.N, s.K}}}, false); }
+
+/// Shapes that get the medium and the large tile, ragged in every direction, and slices of a long sum.
+const std::vector<GemmShape> kTileCases = {
+    {700, 900, 36, false, true},   {1500, 1496, 12, false, false}, {1500, 1496, 20, true, true},
+    {1028, 516, 20, true, false},  {60, 20, 1300, false, true},    {32, 36, 4100, true, false},
+    {130, 94, 1030, false, false},  // no vector access
+};
+
+std::vector<GemmShape> all_cases() {
+  auto cases = kGemmCases;
+  cases.insert(cases.end(), kTileCases.begin(), kTileCases.end());
+  return cases;
+}
+
+template <class T>
+std::vector<double> product(const GemmShape& s, const std::vector<T>& a, const std::vector<T>& b) {
+  std::vector<double> c(static_cast<size_t>(c_size(s)));
+  cpu::gemm<double>({}, s, converted<double>(a).data(), converted<double>(b).data(), Grad<double>{c.data()});
+  return c;
+}
+
+template <class T>
+std::vector<T> product_on_cuda(const GemmShape& s, const std::vector<T>& a, const std::vector<T>& b, int offset = 0) {
+  return on_cuda(
+      [&](const Context& ctx) {
+        const DeviceArray<T> device_a(a, offset), device_b(b, offset);
+        DeviceArray<T> c(c_size(s), offset);
+        cuda::gemm<T>(ctx, s, device_a.data(), device_b.data(), Grad<T>{c.data()});
+        return c.values();
+      },
+      name_of(s));
+}
+
+TEST(GemmCut, CasesReachEveryTileAndSlices) {
+  bool tile[3] = {}, sliced = false;
+  for (const GemmShape& s : all_cases()) {
+    const auto plan = plan_of(s);
+    tile[static_cast<int>(plan.tile)] = true;
+    sliced |= plan.cuts[0].slices > 2;
+  }
+  EXPECT_TRUE(tile[0] && tile[1] && tile[2] && sliced) << tile[0] << tile[1] << tile[2] << sliced;
+}
+
+TEST(GemmCut, StaysWithinTheWorkspace) {
+  Random random(1);
+  for (int i = 0; i < 2000; ++i) {
+    std::array<gpu::Product, 2> products;
+    for (gpu::Product& p : products) {
+      for (int* extent : {&p.rows, &p.columns, &p.depth})
+        *extent = static_cast<int>(random.integer(0, 1 << random.integer(0, 13)));
+    }
+    const auto plan = gpu::plan_products<2>(products, random.integer(0, 1) == 0);
+    const gpu::TileShape& tile = gpu::kTileShapes[static_cast<int>(plan.tile)];
+    int64_t tickets = 0, floats = 64, blocks = 0;
+    for (int j = 0; j < 2; ++j) {
+      const gpu::GemmCut& cut = plan.cuts[j];
+      blocks += cut.blocks();
+      EXPECT_GE(int64_t{cut.down} * tile.rows, products[j].rows);
+      EXPECT_GE(int64_t{cut.across} * tile.columns, products[j].columns);
+      EXPECT_GE(int64_t{cut.stages} * tile.depth, products[j].depth);
+      EXPECT_GE(cut.slices, 1);
+      if (cut.slices == 1) continue;
+      EXPECT_LE(cut.slices, cut.stages) << "a slice without work";
+      EXPECT_EQ(cut.first_ticket, tickets);
+      EXPECT_EQ(cut.first_partial, floats - 64);
+      tickets += cut.tiles();
+      floats += cut.blocks() * tile.rows * tile.columns;
+    }
+    EXPECT_EQ(plan.blocks, blocks);
+    const bool swapped = plan.cuts[1].first_block < plan.cuts[0].first_block;
+    const gpu::GemmCut &first = plan.cuts[swapped], &second = plan.cuts[!swapped];
+    if (first.blocks() > 0) {
+      EXPECT_EQ(first.first_block, 0);
+    }
+    if (second.blocks() > 0) {
+      EXPECT_EQ(second.first_block, first.blocks());
+    }
+    if (first.blocks() > 0 && second.blocks() > 0) {
+      EXPECT_GE(first.longest(), second.longest());
+    }
+    EXPECT_LE(tickets, 64);
+    EXPECT_LE(floats * 4, kWorkspaceBytes);
+  }
+}
+
+TEST_F(GemmCuda, FloatMatchesDouble) {
+  for (const GemmShape& s : all_cases()) {
+    SCOPED_TRACE(name_of(s));
+    const auto a = random_values<float>(a_size(s), 1), b = random_values<float>(b_size(s), 2);
+    expect_close(product_on_cuda(s, a, b), product(s, a, b), cuda_tolerance<float>(s.K));
+  }
+}
+
+TEST_F(GemmCuda, Bf16MatchesDouble) {
+  for (const GemmShape& s : all_cases()) {
+    SCOPED_TRACE(name_of(s));
+    const auto a = random_values<bf16>(a_size(s), 1), b = random_values<bf16>(b_size(s), 2);
+    expect_close(product_on_cuda(s, a, b), product(s, a, b), cuda_tolerance<bf16>(s.K));
+  }
+}
+
+TEST_F(GemmCuda, IntegersAreExact) {
+  for (const GemmShape& s : all_cases()) {
+    SCOPED_TRACE(name_of(s));
+    const auto a = random_integers<float>(a_size(s), 1), b = random_integers<float>(b_size(s), 2);
+    expect_close(product_on_cuda(s, a, b), product(s, a, b), exact());
+  }
+}
+
+TEST_F(GemmCuda, AnyAlignment) {
+  for (bool transpose_a : {false, true}) {
+    for (bool transpose_b : {false, true}) {
+      const GemmShape s{36, 68, 260, transpose_a, transpose_b};
+      SCOPED_TRACE(name_of(s));
+      const auto a = random_integers<float>(a_size(s), 1), b = random_integers<float>(b_size(s), 2);
+      expect_close(product_on_cuda(s, a, b, 1), product(s, a, b), exact());
+    }
+  }
+}
+
+template <class T>
+void expect_sets_and_adds(const GemmShape& s) {
+  SCOPED_TRACE(name_of(s));
+  const auto a = random_values<T>(a_size(s), 1), b = random_values<T>(b_size(s), 2);
+  const DeviceArray<T> device_a(a), device_b(b);
+  expect_set_and_add_on_cuda<T>(
+      c_size(s), [&](const Context& ctx, Grad<T> c) { cuda::gemm<T>(ctx, s, device_a.data(), device_b.data(), c); },
+      cuda_tolerance<T>(s.K));
+}
+
+TEST_F(GemmCuda, SetsAddsAndSkips) {
+  for (const GemmShape& s : kGemmCases) expect_sets_and_adds<float>(s);
+  for (const GemmShape& s : {GemmShape{40, 20, 400, true, false}, {7, 15, 16, false, true}})
+    expect_sets_and_adds<bf16>(s);
+}
+
+TEST_F(GemmCuda, NotANumberPropagates) {
+  // A zero in a must not hide a NaN of b, nor may it reach another column.
+  const GemmShape s{9, 52, 20, false, true};
+  const std::vector<float> a(static_cast<size_t>(a_size(s)), 0.0f);
+  std::vector<float> b(static_cast<size_t>(b_size(s)), 1.0f);
+  b[static_cast<size_t>(51 * s.K + 19)] = std::numeric_limits<float>::quiet_NaN();
+  const auto c = product_on_cuda(s, a, b);
+  for (size_t m = 0; m < 9; ++m) {
+    EXPECT_TRUE(std::isnan(c[m * 52 + 51])) << m;
+    EXPECT_EQ(c[m * 52 + 50], 0) << m;
+  }
+}
+
+TEST_F(GemmCuda, RefusesNegativeExtents) {
+  expect_error(
+      [] {
+        cuda::gemm<float>(cuda_context(), {2, -3, 4}, nullptr, nullptr, {});
+      },
+      Exit::kUsage, {"gemm", "N = -3"});
+}
+
+}  // namespace
+}  // namespace hourglass
