@@ -53,4 +53,20 @@ void linear_backward(const Context& ctx, LinearShape s, const float* x, const fl
                      void* scratch, Grad<float> dx, Grad<float> dw, Grad<float> db);
 
 }  // namespace cpu
+
+namespace cuda {
+
+/// 0: the backward recomputes dz wherever it reads it, and never stores it.
+size_t linear_backward_scratch_bytes(LinearShape s, size_t element_bytes);
+
+/// T: float, or bf16 with float arithmetic.
+template <class T>
+void linear_forward(const Context& ctx, LinearShape s, const T* x, const T* w, const T* b, T* y);
+
+/// One launch for all three gradients. `scratch` is not used. y may be null without an activation.
+template <class T>
+void linear_backward(const Context& ctx, LinearShape s, const T* x, const T* w, const T* y, const T* dy, void* scratch,
+                     Grad<T> dx, Grad<acc_t<T>> dw, Grad<acc_t<T>> db);
+
+}  // namespace cuda
 }  // namespace hourglass

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+// Forward: y = f(x w^T + b), tiles of y as in gemm.cu, with bias and activation applied to the sums in registers.
+//
+// Backward: one grid whose blocks are tiles of two products; the block index says of which.
+//
+//   dx (N, C) = dz w
+//   dw (K, C) = dz^T [x 1]             db is the column that the appended ones give, in the same order of summation
+//
+// With transposed_weight dw^T (C, K) = [x 1]^T dz, and db is its last row. dz = dy f'(y) is computed as dy and y are
+// staged: it costs a few operations for each element read, and saves a launch and a tensor.
+#include "kernels/base/activation_functions.h"
+#include "kernels/base/gemm_tile.cuh"
+#include "kernels/base/linear_check.h"
+#include "kernels/linear.h"
+
+namespace hourglass::cuda {
+namespace {
+
+using gpu::kGemmThreads;
+using gpu::Vec4;
+
+// ---------------------------------------------------------------- forward
+
+template <class T, bool kVector>
+struct StoreActivated {
+  const T* bias;
+  T* y;
+  int rows, columns;
+  Activation activation;
+  __device__ __forceinline__ void operator()(int row, int column, const Vec4& sums) const {
+    Vec4 z = sums;
+    if (bias) {
+      const Vec4 b = gpu::load_four<kVector>(bias, 0, 1, column, columns);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) z[i] += b[i];
+    }
+    with_activation(activation, [&](auto f) {
+      if constexpr (f.value != Activation::kGelu) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) z[i] = activate<f.value>(z[i]);
+      }
+    });
+    gpu::write_four<kVector>(y, row, rows, column, columns, z, Write::kSet);
+  }
+};
+
+template <class Tile, class T, bool kTransposed, bool kVector>
+__global__ void __launch_bounds__(kGemmThreads, Tile::kBlocks)
+    linear_forward_tiled_kernel(LinearShape s, const T* x, const T* w, const T* b, T* y, gpu::GemmCut cut,
+                                void* workspace) {
+  const gpu::Matrix<T, true, kVector> rows{x, s.N, s.C};
+  const gpu::Matrix<T, !kTransposed, kVector> columns{w, s.K, s.C};
+  gpu::gemm_tile<Tile>(rows, columns, cut, static_cast<int>(blockIdx.x), workspace,
+                       StoreActivated<T, kVector>{b, y, s.N, s.K, s.activation});
+}
+
+template <bool kTransposed, bool kVector, class T>
+void launch_forward(const Context& ctx, LinearShape s, const T* x, const T* w, const T* b, T* y) {
+  const auto plan = gpu::plan_products<1>({{{s.N, s.K, s.C}}}, !kVector);
+  gpu::with_tile<kVector>(plan.tile, [&](auto tile) {
+    using Tile = decltype(tile);
+    gpu::launch(linear_forward_tiled_kernel<Tile, T, kTransposed, kVector>, gpu::ceil_div(plan.blocks, 1),
+                Tile::kThreads, Tile::kSharedBytes, gpu::stream(ctx), s, x, w, b, y, plan.cuts[0], ctx.workspace);
+  });
+}
+
+// ---------------------------------------------------------------- backward
+
+/// dz = dy f'(y) of (N, K) matrices as an operand: outer index n along the depth K, or k along the depth N.
+template <class T, bool kAlongDepth_, bool kVector>
+struct Derivative {
+  static constexpr bool kAlongDepth = kAlongDepth_;
+  struct Raw {
+    Vec4 dy, y;
+  };
+  const T* dy;
+  const T* y;
+  int N, K;
+  Activation activation;
+  __device__ __forceinline__ Raw fetch(int o, int k) const {
+    const int row = kAlongDepth ? o : k, column = kAlongDepth ? k : o;
+    Raw raw = {gpu::load_four<kVector>(dy, row, N, column, K), {}};
+    if (activation != Activation::kNone) raw.y = gpu::load_four<kVector>(y, row, N, column, K);
+    return raw;
+  }
+  __device__ __forceinline__ Vec4 value(const Raw& raw) const {
+    Vec4 dz = raw.dy;
+    with_activation(activation, [&](auto f) {
+      if constexpr (f.value != Activation::kGelu && f.value != Activation::kNone) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) dz[i] *= derivative_from_output<f.value>(raw.y[i]);
+      }
+    });
+    return dz;
+  }
+};
+
+/// [x 1] as an operand: outer index c = 0 ... C, depth N.
+template <class T, bool kVector>
+struct WithOnes {
+  static constexpr bool kAlongDepth = false;
+  using Raw = Vec4;
+  const T* x;
+  int C, N;
+  __device__ __forceinline__ Raw fetch(int c, int n) const {
+    Vec4 four = gpu::load_four<kVector>(x, n, N, c, C);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if (c + i == C && n < N) four[i] = 1;
+    }
+    return four;
+  }
+  __device__ __forceinline__ Vec4 value(const Raw& raw) const { return raw; }
+};
+
+/// dw and db from dz^T [x 1], or from [x 1]^T dz.
+template <bool kTransposed, bool kVector>
+struct StoreWeight {
+  Grad<float> dw, db;
+  int C, K;
+  __device__ __forceinline__ void operator()(int row, int column, const Vec4& four) const {
+    if constexpr (kTransposed) {
+      if (dw) gpu::write_four<kVector>(dw.data, row, C, column, K, four, dw.mode);
+      if (db && row == C) gpu::write_four<kVector>(db.data, 0, 1, column, K, four, db.mode);
+    } else {
+      if (dw) gpu::write_four<kVector>(dw.data, row, K, column, C, four, dw.mode);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        if (db && column + i == C && row < K) write(db.data[row], four[i], db.mode);
+      }
+    }
+  }
+};
+
+template <class T>
+struct Backward {
+  LinearShape s;
+  const T *x, *w, *y, *dy;
+  Grad<T> dx;
+  Grad<float> dw, db;
+  gpu::GemmCut dx_cut, dw_cut;
+  void* workspace;
+};
+
+template <class Tile, class T, bool kTransposed, bool kVector>
+__global__ void __launch_bounds__(kGemmThreads, Tile::kBlocks) linear_backward_tiled_kernel(Backward<T> p) {
+  const LinearShape& s = p.s;
+  const int block = static_cast<int>(blockIdx.x), dx_block = block - p.dx_cut.first_block;
+  if (dx_block >= 0 && dx_block < p.dx_cut.blocks()) {
+    const Derivative<T, true, kVector> dz{p.dy, p.y, s.N, s.K, s.activation};
+    const gpu::Matrix<T, kTransposed, kVector> w{p.w, s.C, s.K};
+    gpu::gemm_tile<Tile>(dz, w, p.dx_cut, dx_block, p.workspace, gpu::StoreMatrix<T, kVector>{p.dx, s.N, s.C});
+    return;
+  }
+  const Derivative<T, false, kVector> dz{p.dy, p.y, s.N, s.K, s.activation};
+  const WithOnes<T, kVector> x{p.x, s.C, s.N};
+  const StoreWeight<kTransposed, kVector> store{p.dw, p.db, s.C, s.K};
+  const int dw_block = block - p.dw_cut.first_block;
+  if constexpr (kTransposed) {
+    gpu::gemm_tile<Tile>(x, dz, p.dw_cut, dw_block, p.workspace, store);
+  } else {
+    gpu::gemm_tile<Tile>(dz, x, p.dw_cut, dw_block, p.workspace, store);
+  }
+}
+
+/// The columns of [x 1] that are wanted: [first, first + count).
+struct Inputs {
+  int first, count;
+};
+Inputs wanted_inputs(int C, bool dw, bool db) {
+  const int first = dw ? 0 : C;
+  return {first, (db ? C + 1 : C) - first};
+}
+
+template <bool kTransposed, bool kVector, class T>
+void launch_backward(const Context& ctx, Backward<T> p) {
+  const LinearShape& s = p.s;
+  const Inputs inputs = wanted_inputs(s.C, bool{p.dw}, bool{p.db});
+  const gpu::Product dx{p.dx ? s.N : 0, s.C, s.K};
+  const gpu::Product dw = kTransposed ? gpu::Product{inputs.count, s.K, s.N} : gpu::Product{s.K, inputs.count, s.N};
+  const auto plan = gpu::plan_products<2>({dx, dw}, !kVector);
+  if (plan.blocks == 0) return;
+  p.dx_cut = plan.cuts[0];
+  p.dw_cut = plan.cuts[1];
+  (kTransposed ? p.dw_cut.first_row : p.dw_cut.first_column) = inputs.first;
+  gpu::with_tile<kVector>(plan.tile, [&](auto tile) {
+    using Tile = decltype(tile);
+    gpu::launch(linear_backward_tiled_kernel<Tile, T, kTransposed, kVector>, gpu::ceil_div(plan.blocks, 1),
+                Tile::kThreads, Tile::kSharedBytes, gpu::stream(ctx), p);
+  });
+}
+
+}  // namespace
+
+size_t linear_backward_scratch_bytes(LinearShape, size_t) { return 0; }
+
+template <class T>
+void linear_forward(const Context& ctx, LinearShape s, const T* x, const T* w, const T* b, T* y) {
+  check_linear(s);
+  if (s.N == 0 || s.K == 0) return;
+  const bool vector =
+      gpu::can_load4(s.C, x) && gpu::can_load4(s.transposed_weight ? s.K : s.C, w) && gpu::can_load4(s.K, b, y);
+  gpu::with_flag(s.transposed_weight, [&](auto transposed) {
+    gpu::with_flag(vector, [&](auto v) { launch_forward<transposed.value, v.value>(ctx, s, x, w, b, y); });
+  });
+}
+
+template <class T>
+void linear_backward(const Context& ctx, LinearShape s, const T* x, const T* w, const T* y, const T* dy, void*,
+                     Grad<T> dx, Grad<acc_t<T>> dw, Grad<acc_t<T>> db) {
+  check_linear(s);
+  const T* output = s.activation == Activation::kNone ? nullptr : y;
+  const Backward<T> p{s, x, w, output, dy, dx, dw, db, {}, {}, ctx.workspace};
+  const bool vector =
+      gpu::can_load4(s.C, x, w, dx.data, dw.data) && gpu::can_load4(s.K, output, dy, w, dw.data, db.data);
+  gpu::with_flag(s.transposed_weight, [&](auto transposed) {
+    gpu::with_flag(vector, [&](auto v) { launch_backward<transposed.value, v.value>(ctx, p); });
+  });
+}
+
+template void linear_forward(const Context&, LinearShape, const float*, const float*, const float*, float*);
+template void linear_forward(const Context&, LinearShape, const bf16*, const bf16*, const bf16*, bf16*);
+template void linear_backward(const Context&, LinearShape, const float*, const float*, const float*, const float*,
+                              void*, Grad<float>, Grad<float>, Grad<float>);
+template void linear_backward(const Context&, LinearShape, const bf16*, const bf16*, const bf16*, const bf16*, void*,
+                              Grad<bf16>, Grad<float>, Grad<float>);
+
+}  // namespace hourglass::cuda
