@@ -201,6 +201,10 @@ struct KernelCall {
   std::vector<unsigned char> argument_bytes;
 };
 cudaError_t launch(KernelCall call, cudaStream_t stream);
+inline void append_bytes(std::vector<unsigned char>& bytes, const void* value, size_t count) {
+  const auto* first = static_cast<const unsigned char*>(value);
+  bytes.insert(bytes.end(), first, first + count);
+}
 }  // namespace simt
 
 template <class... Parameters, class... Arguments>
@@ -220,15 +224,8 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
     const auto& [function, values] = *static_cast<const Bound*>(self);
     std::apply(function, values);
   };
-  std::apply(
-      [&call](const auto&... value) {
-        const auto append = [&call](const auto& v) {
-          const auto* bytes = reinterpret_cast<const unsigned char*>(&v);
-          call.argument_bytes.insert(call.argument_bytes.end(), bytes, bytes + sizeof v);
-        };
-        (append(value), ...);
-      },
-      bound->values);
+  std::apply([&call](const auto&... value) { (simt::append_bytes(call.argument_bytes, &value, sizeof value), ...); },
+             bound->values);
   call.arguments = std::move(bound);
   return simt::launch(std::move(call), config->stream);
 }
