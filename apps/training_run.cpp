@@ -87,7 +87,7 @@ TrainingRun::TrainingRun(const TrainOptions& options, const Dataset& dataset)
     : options_(options),
       dataset_(dataset),
       total_steps_(hourglass::total_steps(options, dataset)),
-      runtime_({options.device, options.threads}),
+      runtime_({options.device, options.threads, !options.no_graph}),
       trainer_(runtime_, dataset.store(), dataset.train, trainer_options(options, dataset, total_steps_)) {
   const Model& model = trainer_.model();
   const EvaluationOptions evaluation = evaluation_options(objective_record(options), kEvaluationBatch, 0);

@@ -20,7 +20,9 @@ int cuda_index(const std::string& device) {
 
 }  // namespace
 
-Runtime::Runtime(const RuntimeOptions& options) : pool_(options.threads) { choose(options.device); }
+Runtime::Runtime(const RuntimeOptions& options) : pool_(options.threads), capture_(options.capture) {
+  choose(options.device);
+}
 
 void Runtime::choose(const std::string& device) {
   const int index = cuda_index(device);

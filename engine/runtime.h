@@ -15,6 +15,7 @@ namespace hourglass {
 struct RuntimeOptions {
   std::string device = "auto";  ///< auto, cpu, cuda or cuda:N
   int threads = 0;              ///< CPU threads; 0: one per core
+  bool capture = true;          ///< CUDA: replay steps as captured graphs; the results are the same bits
 };
 
 class Runtime {
@@ -29,6 +30,11 @@ class Runtime {
   Arena& arena() { return arena_; }
   const Arena& arena() const { return arena_; }
   int threads() const { return pool_.threads(); }
+  /// Whether steps are captured and replayed.
+  bool captures() const { return capture_ && ctx_.device == Device::kCuda; }
+  /// From the first capture on the arena must not move.
+  void pin_arena() { arena_pinned_ = true; }
+  bool arena_pinned() const { return arena_pinned_; }
   /// "cpu (2 threads): this build has no CUDA kernels", the first line of every run.
   const std::string& description() const { return description_; }
   /// What the user should know: a driver that is too old for the device that is there. Often empty.
@@ -49,6 +55,7 @@ class Runtime {
   Buffer workspace_;
   Arena arena_;
   size_t largest_step_ = 0;
+  bool capture_ = true, arena_pinned_ = false;
   std::string description_, warning_;
 };
 

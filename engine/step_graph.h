@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 
 #include "engine/runtime.h"
 #include "engine/training_state.h"
@@ -24,15 +25,28 @@ class StepGraph {
   /// Bytes of arena that the function needs.
   size_t bytes() const { return bytes_; }
   void run();
+  /// The same without replaying: for a look at each op.
+  void run_eagerly();
+
+  /// Nodes of the captured graph; 0 before the capture, and where nothing is captured.
+  int nodes() const { return nodes_; }
 
  private:
   StepGraph(Runtime& runtime, TrainingState* state, std::function<void()> step);
+  void prepare();
   void call();
+  void capture();
 
   Runtime* runtime_;
   TrainingState* state_;
   std::function<void()> step_;
   size_t bytes_;
+  struct Destroy {
+    void operator()(void* graph) const;
+  };
+  std::unique_ptr<void, Destroy> graph_;
+  int nodes_ = 0;
+  int eager_runs_ = 0;
 };
 
 }  // namespace hourglass

@@ -86,7 +86,7 @@ void Trainer::run(int64_t steps) {
     const int64_t window = std::min<int64_t>(steps, TrainingState::kWindow);
     for (int64_t i = 0; i < window; ++i) {
       try {
-        step_graph_->run();
+        options_.detect_anomaly ? step_graph_->run_eagerly() : step_graph_->run();
       } catch (const Error& error) {
         parameters_.forget_gradients(kAllGroups);  // of the part that ran
         if (error.exit() != Exit::kNotFinite) throw;
@@ -107,7 +107,7 @@ void Trainer::explain_fault() {
   if (fault.op == kFaultSchedule) throw Error(Exit::kInternal, step + "no scheduled values were planned for it");
   tape_.detect_anomaly(true);
   try {
-    step_graph_->run();
+    step_graph_->run_eagerly();
   } catch (const Error& error) {
     tape_.detect_anomaly(options_.detect_anomaly);
     parameters_.forget_gradients(kAllGroups);

@@ -75,6 +75,8 @@ class Trainer {
   Parameters& parameters() { return parameters_; }
   const Parameters& parameters() const { return parameters_; }
   size_t bytes() const { return step_graph_->bytes(); }
+  /// Nodes of the captured step: kernels launched a step; 0 where nothing is captured.
+  int nodes() const { return step_graph_->nodes(); }
   /// Moments that the optimizer keeps of each parameter.
   size_t moments() const { return optimizer_.moments(); }
 
