@@ -2,6 +2,7 @@
 // A block computes one tile of c, or one slice of a tile's sum over K where c has few tiles (base/gemm_tile.cuh,
 // base/gemm_cut.h). Tiles in registers and shared memory because a product is bound by how often its operands are read;
 // slices because the products of a small batch have fewer tiles than a card has multiprocessors.
+#include "kernels/base/cublaslt.h"
 #include "kernels/base/gemm_check.h"
 #include "kernels/base/gemm_tile.cuh"
 #include "kernels/gemm.h"
@@ -36,6 +37,9 @@ template <class T>
 void gemm(const Context& ctx, GemmShape s, const T* a, const T* b, Grad<T> c) {
   check_gemm(s);
   if (!c || s.M == 0 || s.N == 0) return;
+  constexpr Dtype kDtype = std::is_same_v<T, bf16> ? Dtype::kBF16 : Dtype::kF32;
+  const LibraryProduct product{s.M, s.N, s.K, s.transpose_a, s.transpose_b, LibraryEpilogue::kNone, kDtype, c.mode};
+  if (library_multiply(ctx, product, a, b, nullptr, c.data)) return;
   const bool vector = gpu::can_load4(s.transpose_a ? s.M : s.K, a) && gpu::can_load4(s.transpose_b ? s.K : s.N, b) &&
                       gpu::can_load4(s.N, c.data);
   gpu::with_flag(s.transpose_a, [&](auto transpose_a) {
@@ -44,6 +48,11 @@ void gemm(const Context& ctx, GemmShape s, const T* a, const T* b, Grad<T> c) {
                      [&](auto v) { launch_gemm<transpose_a.value, transpose_b.value, v.value>(ctx, s, a, b, c); });
     });
   });
+}
+
+std::string gemm_library() {
+  const std::string version = cublaslt_version();
+  return version.empty() ? "own tiles" : "cuBLASLt " + version;
 }
 
 template void gemm(const Context&, GemmShape, const float*, const float*, Grad<float>);

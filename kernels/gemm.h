@@ -17,6 +17,8 @@
 // (gemm_blocked.cpp); the two differ in the last bits.
 #pragma once
 
+#include <string>
+
 #include "kernels/base/context.h"
 
 namespace hourglass {
@@ -44,10 +46,13 @@ const char* gemm_library();
 
 namespace cuda {
 
-/// T: float, or bf16 with float sums that are rounded once. Same bits on every run and every card; other last bits than
-/// the CPU's.
+/// T: float, or bf16 with float sums that are rounded once. Same bits on every run; our own kernels, on every card.
+/// Computed by cuBLASLt where that is there (base/cublaslt.h), unless ctx.own_gemm.
 template <class T>
 void gemm(const Context& ctx, GemmShape s, const T* a, const T* b, Grad<T> c);
+
+/// What multiplies matrices on this machine: "cuBLASLt 13.1.0", or "own tiles". Opens cuBLASLt.
+std::string gemm_library();
 
 }  // namespace cuda
 }  // namespace hourglass

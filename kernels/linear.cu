@@ -9,6 +9,7 @@
 // With transposed_weight dw^T (C, K) = [x 1]^T dz, and db is its last row. dz = dy f'(y) is computed as dy and y are
 // staged: it costs a few operations for each element read, and saves a launch and a tensor.
 #include "kernels/base/activation_functions.h"
+#include "kernels/base/cublaslt.h"
 #include "kernels/base/gemm_tile.cuh"
 #include "kernels/base/linear_check.h"
 #include "kernels/linear.h"
@@ -62,6 +63,16 @@ void launch_forward(const Context& ctx, LinearShape s, const T* x, const T* w, c
     gpu::launch(linear_forward_tiled_kernel<Tile, T, kTransposed, kVector>, gpu::ceil_div(plan.blocks, 1),
                 Tile::kThreads, Tile::kSharedBytes, gpu::stream(ctx), s, x, w, b, y, plan.cuts[0], ctx.workspace);
   });
+}
+
+template <class T>
+bool forward_by_library(const Context& ctx, LinearShape s, const T* x, const T* w, const T* b, T* y) {
+  const bool relu = s.activation == Activation::kRelu;
+  if (relu ? !b : s.activation != Activation::kNone) return false;
+  LibraryProduct product{s.N, s.K, s.C, false, !s.transposed_weight};
+  if (b) product.epilogue = relu ? LibraryEpilogue::kBiasRelu : LibraryEpilogue::kBias;
+  if (std::is_same_v<T, bf16>) product.dtype = Dtype::kBF16;
+  return library_multiply(ctx, product, x, w, b, y);
 }
 
 // ---------------------------------------------------------------- backward
@@ -197,7 +208,7 @@ size_t linear_backward_scratch_bytes(LinearShape, size_t) { return 0; }
 template <class T>
 void linear_forward(const Context& ctx, LinearShape s, const T* x, const T* w, const T* b, T* y) {
   check_linear(s);
-  if (s.N == 0 || s.K == 0) return;
+  if (s.N == 0 || s.K == 0 || forward_by_library(ctx, s, x, w, b, y)) return;
   const bool vector =
       gpu::can_load4(s.C, x) && gpu::can_load4(s.transposed_weight ? s.K : s.C, w) && gpu::can_load4(s.K, b, y);
   gpu::with_flag(s.transposed_weight, [&](auto transposed) {

@@ -59,7 +59,8 @@ namespace cuda {
 /// 0: the backward recomputes dz wherever it reads it, and never stores it.
 size_t linear_backward_scratch_bytes(LinearShape s, size_t element_bytes);
 
-/// T: float, or bf16 with float arithmetic.
+/// T: float, or bf16 with float arithmetic. Computed by cuBLASLt as gemm is, if the activation is none, or relu with a
+/// bias.
 template <class T>
 void linear_forward(const Context& ctx, LinearShape s, const T* x, const T* w, const T* b, T* y);
 

@@ -18,6 +18,11 @@ int64_t a_size(const GemmShape& s) { return int64_t{s.M} * s.K; }
 int64_t b_size(const GemmShape& s) { return int64_t{s.K} * s.N; }
 int64_t c_size(const GemmShape& s) { return int64_t{s.M} * s.N; }
 
+Context with_own_gemm(Context ctx, bool own = true) {
+  ctx.own_gemm = own;
+  return ctx;
+}
+
 gpu::GemmPlan<1> plan_of(const GemmShape& s) { return gpu::plan_products<1>({{{s.M, s.N, s.K}}}, false); }
 
 /// Shapes that get the medium and the large tile, ragged in every direction, and slices of a long sum.
@@ -40,13 +45,15 @@ std::vector<double> product(const GemmShape& s, const std::vector<T>& a, const s
   return c;
 }
 
+/// By our own kernels; `library`: by what the machine has.
 template <class T>
-std::vector<T> product_on_cuda(const GemmShape& s, const std::vector<T>& a, const std::vector<T>& b, int offset = 0) {
+std::vector<T> product_on_cuda(const GemmShape& s, const std::vector<T>& a, const std::vector<T>& b, int offset = 0,
+                               bool library = false) {
   return on_cuda(
       [&](const Context& ctx) {
         const DeviceArray<T> device_a(a, offset), device_b(b, offset);
         DeviceArray<T> c(c_size(s), offset);
-        cuda::gemm<T>(ctx, s, device_a.data(), device_b.data(), Grad<T>{c.data()});
+        cuda::gemm<T>(with_own_gemm(ctx, !library), s, device_a.data(), device_b.data(), Grad<T>{c.data()});
         return c.values();
       },
       name_of(s));
@@ -128,6 +135,16 @@ TEST_F(GemmCuda, IntegersAreExact) {
   }
 }
 
+TEST_F(GemmCuda, TheLibraryMatchesDouble) {
+  for (const GemmShape& s : kGemmCases) {
+    SCOPED_TRACE(name_of(s) + " by " + cuda::gemm_library());
+    const auto a = random_values<float>(a_size(s), 1), b = random_values<float>(b_size(s), 2);
+    expect_close(product_on_cuda(s, a, b, 0, true), product(s, a, b), cuda_tolerance<float>(s.K));
+    const auto a16 = random_values<bf16>(a_size(s), 1), b16 = random_values<bf16>(b_size(s), 2);
+    expect_close(product_on_cuda(s, a16, b16, 1, true), product(s, a16, b16), cuda_tolerance<bf16>(s.K), "bf16");
+  }
+}
+
 TEST_F(GemmCuda, AnyAlignment) {
   for (bool transpose_a : {false, true}) {
     for (bool transpose_b : {false, true}) {
@@ -145,7 +162,8 @@ void expect_sets_and_adds(const GemmShape& s) {
   const auto a = random_values<T>(a_size(s), 1), b = random_values<T>(b_size(s), 2);
   const DeviceArray<T> device_a(a), device_b(b);
   expect_set_and_add_on_cuda<T>(
-      c_size(s), [&](const Context& ctx, Grad<T> c) { cuda::gemm<T>(ctx, s, device_a.data(), device_b.data(), c); },
+      c_size(s),
+      [&](const Context& ctx, Grad<T> c) { cuda::gemm<T>(with_own_gemm(ctx), s, device_a.data(), device_b.data(), c); },
       cuda_tolerance<T>(s.K));
 }
 
@@ -166,6 +184,11 @@ TEST_F(GemmCuda, NotANumberPropagates) {
     EXPECT_TRUE(std::isnan(c[m * 52 + 51])) << m;
     EXPECT_EQ(c[m * 52 + 50], 0) << m;
   }
+}
+
+TEST(GemmLibrary, IsNamed) {
+  const std::string library = cuda::gemm_library();
+  EXPECT_TRUE(library == "own tiles" || library.rfind("cuBLASLt ", 0) == 0) << library;
 }
 
 TEST_F(GemmCuda, RefusesNegativeExtents) {

@@ -69,13 +69,16 @@ Truth backward(const LinearShape& s, const Inputs<T>& in, const std::vector<T>& 
   return t;
 }
 
+/// By our own kernels; `library`: by what the machine has.
 template <class T>
-std::vector<T> forward_on_cuda(const LinearShape& s, const Inputs<T>& in, int offset = 0) {
+std::vector<T> forward_on_cuda(const LinearShape& s, const Inputs<T>& in, int offset = 0, bool library = false) {
   return on_cuda(
       [&](const Context& ctx) {
         const DeviceArray<T> x(in.x, offset), w(in.w, offset), b(in.b, offset);
         DeviceArray<T> y(y_size(s), offset);
-        cuda::linear_forward<T>(ctx, s, x.data(), w.data(), in.b.empty() ? nullptr : b.data(), y.data());
+        Context chosen = ctx;
+        chosen.own_gemm = !library;
+        cuda::linear_forward<T>(chosen, s, x.data(), w.data(), in.b.empty() ? nullptr : b.data(), y.data());
         return y.values();
       },
       name_of(s));
@@ -136,6 +139,16 @@ TEST(LinearCut, CasesReachEveryTileAndSlices) {
 
 TEST_F(LinearCuda, FloatMatchesDouble) {
   for (const LinearShape& s : all_cases()) expect_matches_double<float>(s);
+}
+
+TEST_F(LinearCuda, TheLibraryMatchesDouble) {
+  for (const LinearShape& s : kLinearCases) {
+    SCOPED_TRACE(name_of(s));
+    auto in = Inputs<float>::random(s);
+    expect_close(forward_on_cuda(s, in, 0, true), forward(s, in), cuda_tolerance<float>(s.C + 1, 1e-2), "y");
+    in.b.clear();
+    expect_close(forward_on_cuda(s, in, 0, true), forward(s, in), cuda_tolerance<float>(s.C + 1, 1e-2), "y, no bias");
+  }
 }
 
 TEST_F(LinearCuda, Bf16MatchesDouble) {

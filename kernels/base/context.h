@@ -21,6 +21,7 @@ struct Context {
   ThreadPool* threads = nullptr;  ///< CPU: null means run on the calling thread alone; results are the same bits
   void* workspace = nullptr;      ///< CUDA: kWorkspaceBytes for partial sums, the first 256 bytes tickets; zeroed once
   void* stream = nullptr;         ///< CUDA: the one explicit stream
+  bool own_gemm = false;          ///< CUDA: our own matrix products even where cuBLASLt could do them
 };
 
 namespace cpu {

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// cuBLASLt behind the contracts of gemm.h and linear.h. The library is half a gigabyte and takes 0.1 s to open, so it
+// is not linked: the first product that may use it opens it, and where it is absent our own kernels do the work.
+//
+// For each kind of product the first algorithm of cuBLASLt's heuristic is taken and kept: nothing is chosen by timing.
+// Algorithms that add partial sums in another order, or in a narrower type, on each run are excluded. Its workspace is
+// the context's, behind the tickets.
+#pragma once
+
+#include <string>
+
+#include "kernels/base/context.h"
+
+namespace hourglass::cuda {
+
+enum class LibraryEpilogue : uint8_t { kNone, kBias, kBiasRelu };
+
+/// c (M, N) = epilogue(A B), or c + A B; matrices as in gemm.h; bias (N). Accumulates in float, without TF32.
+struct LibraryProduct {
+  int M = 0, N = 0, K = 0;
+  bool transpose_a = false, transpose_b = false;
+  LibraryEpilogue epilogue = LibraryEpilogue::kNone;
+  Dtype dtype = Dtype::kF32;  ///< of all operands: kF32 or kBF16
+  Write mode = Write::kSet;   ///< kAdd: without an epilogue only
+};
+
+/// True if cuBLASLt computes the product on the context's stream. False, and nothing happens, where there is no
+/// cuBLASLt, where it has no algorithm for the product, where K = 0, or with ctx.own_gemm.
+bool library_multiply(const Context& ctx, const LibraryProduct& p, const void* a, const void* b, const void* bias,
+                      void* c);
+
+/// "13.1.0", or empty if it is absent. Opens it.
+std::string cublaslt_version();
+
+}  // namespace hourglass::cuda
