@@ -60,8 +60,7 @@ void TrainingState::plan(int64_t step) {
 }
 
 void TrainingState::load() {
-  // Double whatever the model's dtype: schedules are computed in double.
-  dispatch(*ctx_, Dtype::kF64, [&](auto lane) {
+  dispatch(*ctx_, parameters_->dtype(), [&](auto lane) {
     schedule_load(lane, {kWindow, kMostSchedules}, table_, &words_->base, &words_->step, row_, &words_->fault);
   });
 }

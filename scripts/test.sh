@@ -16,6 +16,8 @@ Installs the missing packages (Debian 12, Ubuntu 24.04; root), builds with warni
   the whole suite on the release build                            (build/dev),
   the suite under AddressSanitizer and UndefinedBehaviorSanitizer (build/asan; without the tests labelled slow),
   the kernels' tests without oneDNN                               (build/no-onednn),
+  the CUDA kernels and training on them, in an emulator           (build/emulated),
+  and, where nvcc 12.4 or newer is found, compiles the CUDA code  (build/cuda),
 and ends with one table. At most 25 minutes on 2 cores. Exits 1 if anything failed.
 
   --quick        the release build and its tests that are not labelled slow; at most 5 minutes
@@ -90,7 +92,7 @@ if [ "$quick" = yes ]; then
   if build "release" dev build/dev tests_and_program -DHOURGLASS_BENCHMARKS=OFF; then
     run_tests "release" build/dev -LE slow
   fi
-  add_skip "slow tests, sanitizers, build without oneDNN" "--quick"
+  add_skip "slow tests, sanitizers, build without oneDNN, CUDA" "--quick"
 else
   if build "release" dev build/dev all -DHOURGLASS_BENCHMARKS=ON; then
     run_tests "release" build/dev
@@ -101,8 +103,20 @@ else
   if build "kernels without oneDNN" dev build/no-onednn kernel_tests -DHOURGLASS_ONEDNN=OFF -DHOURGLASS_BENCHMARKS=OFF; then
     run_tests "kernels without oneDNN" build/no-onednn -L kernels
   fi
+  # The very .cu files on the CPU, by the emulator of tests/simt.
+  if build "CUDA in the emulator" dev build/emulated cuda_tests -DHOURGLASS_CUDA=EMULATED -DHOURGLASS_APPS=OFF \
+    -DHOURGLASS_BENCHMARKS=OFF; then
+    run_tests "CUDA in the emulator" build/emulated -L cuda
+  fi
+  if usable_nvcc; then
+    if build "CUDA compile" dev build/cuda hourglass_models -DHOURGLASS_CUDA=ON -DHOURGLASS_APPS=OFF \
+      -DHOURGLASS_TESTS=OFF -DHOURGLASS_BENCHMARKS=OFF; then
+      add_row "CUDA compile" 1 0 0 "$BUILD_SECONDS" "nvcc $(nvcc_version)"
+    fi
+  else
+    add_skip "CUDA compile" "no nvcc"
+  fi
 fi
-add_skip "CUDA compile" "no CUDA sources in this version"
 
 print_table "$SECONDS"
 [ "$FAILED" -eq 0 ]

@@ -115,6 +115,11 @@ nvcc_version() {
   "$nvcc" --version 2>/dev/null | sed -n 's/.*release \([0-9.]*\),.*/\1/p' | grep .
 }
 
+usable_nvcc() {
+  local version
+  version=$(nvcc_version) && at_least "$version" "$NVCC_NEEDED"
+}
+
 report_gpu() {
   gpu_present || return 0
   local version
@@ -125,6 +130,7 @@ report_gpu() {
     say "There is a GPU but nvcc $version is too old: a CUDA build needs CUDA $NVCC_NEEDED or newer from NVIDIA"
     say "  (https://developer.nvidia.com/cuda-downloads, the package cuda-toolkit). Using the CPU."
   else
-    say "There is a GPU with nvcc $version, but this version of Hourglass has no CUDA code. Using the CPU."
+    say "There is a GPU with nvcc $version, but CUDA is not yet measured on a GPU in this version: it is built on request"
+    say "  (cmake -DHOURGLASS_CUDA=ON) and not by default. Using the CPU."
   fi
 }

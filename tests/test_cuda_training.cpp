@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// Whole training on the CUDA device: captured steps against eager ones, the device against the CPU, and itself.
+#include <cmath>
+
+#include "engine/transfer.h"
+#include "models/evaluation.h"
+#include "models/trainer.h"
+#include "tests/harness.h"
+#include "tests/small_data.h"
+
+namespace hourglass::test {
+namespace {
+
+class CudaTraining : public testing::Test {
+ protected:
+  void SetUp() override {
+    try {
+      Runtime runtime({"cuda", 1});
+    } catch (const Error& error) {
+      GTEST_SKIP() << "needs a CUDA device: " << error.what();
+    }
+  }
+};
+
+struct Result {
+  std::vector<float> values;
+  std::vector<double> reconstruction, kl;
+  int nodes = 0;
+};
+
+Result train(const RuntimeOptions& device, TrainerOptions options, int steps, int at_once = 1) {
+  const SmallData data(128);
+  Runtime runtime(device);
+  Trainer trainer(runtime, data.store(), data.split, options);
+  Result result;
+  for (int i = 0; i < steps; i += at_once) {
+    trainer.run(at_once);
+    const LogPoint log = trainer.take_log();
+    result.reconstruction.push_back(log.reconstruction);
+    result.kl.push_back(log.kl);
+  }
+  for (const StateTensor& t : model_tensors(trainer.parameters())) {
+    std::vector<float> copy(static_cast<size_t>(checked_array_bytes(t.shape, t.type)) / sizeof(float));
+    to_host(runtime.ctx(), copy.data(), t.data, copy.size() * sizeof(float));
+    result.values.insert(result.values.end(), copy.begin(), copy.end());
+  }
+  result.nodes = trainer.nodes();
+  return result;
+}
+
+TrainerOptions options_with(OptimizerKind kind) {
+  TrainerOptions options = small_trainer_options();
+  options.batch.batch = 16;
+  options.optimizer.kind = kind;
+  options.optimizer.momentum = kind == OptimizerKind::kSgd ? 0.9 : 0;
+  options.optimizer.clip_norm = 5;
+  options.beta_warmup = 10;
+  options.lr.kind = LrScheduleKind::kCosine;
+  options.lr.decay_steps = 30;
+  return options;
+}
+
+TEST_F(CudaTraining, ACapturedStepHasTheBitsOfAnEagerOne) {
+  for (OptimizerKind kind : {OptimizerKind::kSgd, OptimizerKind::kAdam, OptimizerKind::kAdadelta}) {
+    const TrainerOptions options = options_with(kind);
+    const Result eager = train({"cuda", 1, false}, options, 12), captured = train({"cuda", 1, true}, options, 12);
+    EXPECT_EQ(eager.nodes, 0);
+    EXPECT_GT(captured.nodes, 0);
+    expect_same_bits(captured.values, eager.values);
+    EXPECT_EQ(captured.reconstruction, eager.reconstruction);
+    EXPECT_EQ(captured.kl, eager.kl);
+  }
+}
+
+TEST_F(CudaTraining, TheNumberOfStepsBetweenLooksChangesNoBit) {
+  const TrainerOptions options = options_with(OptimizerKind::kAdam);
+  expect_same_bits(train({"cuda"}, options, 24, 8).values, train({"cuda"}, options, 24, 1).values);
+}
+
+TEST_F(CudaTraining, TenRunsGiveTheSameBits) {
+  const TrainerOptions options = options_with(OptimizerKind::kAdamW);
+  const Result first = train({"cuda"}, options, 6);
+  for (int run = 1; run < 10; ++run) expect_same_bits(train({"cuda"}, options, 6).values, first.values);
+}
+
+/// The same images, noise and schedules: the curves part by rounding alone.
+TEST_F(CudaTraining, FollowsTheCurveOfTheCpu) {
+  for (ModelKind kind : {ModelKind::kVae, ModelKind::kAutoencoder}) {
+    for (LikelihoodKind likelihood : {LikelihoodKind::kBernoulli, LikelihoodKind::kGaussian}) {
+      TrainerOptions options = options_with(OptimizerKind::kAdam);
+      options.model.kind = kind;
+      options.model.likelihood = likelihood;
+      options.model.learned_sigma = likelihood == LikelihoodKind::kGaussian;
+      options.batch.binarize = likelihood == LikelihoodKind::kBernoulli ? Binarization::kDynamic : Binarization::kNone;
+      options.lr.kind = LrScheduleKind::kConstant;
+      const Result cpu = train({"cpu", 1}, options, 200), cuda = train({"cuda", 1}, options, 200);
+      expect_close(cuda.reconstruction, cpu.reconstruction, Tolerance{1e-3, 0}, "reconstruction");
+      expect_close(cuda.kl, cpu.kl, Tolerance{1e-3, 0}, "kl");
+    }
+  }
+}
+
+TEST_F(CudaTraining, DrawsAndTiedWeightsToo) {
+  TrainerOptions options = options_with(OptimizerKind::kAdam);
+  options.samples = 3;
+  options.model.tied_weights = true;
+  options.model.activation = Activation::kGelu;
+  options.lr.kind = LrScheduleKind::kConstant;
+  const Result cpu = train({"cpu", 1}, options, 20), cuda = train({"cuda", 1}, options, 20);
+  expect_close(cuda.reconstruction, cpu.reconstruction, Tolerance{1e-4, 0});
+}
+
+/// The published figure: kernels launched a step of the 784-400-20 VAE, here with smaller layers of the same number.
+TEST_F(CudaTraining, AVaeStepLaunchesSixteenKernels) {
+  TrainerOptions options = small_trainer_options();
+  const Result result = train({"cuda"}, options, 4);
+  RecordProperty("launches_per_step", result.nodes);
+  // schedule, gather, 4 linear, latent, loss; latent and 4 linear backward; check, optimizer, log.
+  EXPECT_EQ(result.nodes, 16);
+}
+
+TEST_F(CudaTraining, EvaluatesAsTheCpuDoes) {
+  const SmallData data(75);
+  TrainerOptions options = small_trainer_options();
+  options.batch.batch = 25;
+  EvaluationOptions e;
+  e.batch = 20;
+  e.iwae_samples = 70;
+  const auto evaluate = [&](const char* device) {
+    Runtime runtime({device, 1});
+    Trainer trainer(runtime, data.store(), data.split, options);
+    Evaluator evaluator(runtime, trainer.model(), data.store(), data.split, e);
+    trainer.run(10);
+    return evaluator.run();
+  };
+  const Evaluation cpu = evaluate("cpu"), cuda = evaluate("cuda");
+  EXPECT_NEAR(cuda.neg_elbo(), cpu.neg_elbo(), 1e-4 * cpu.neg_elbo());
+  EXPECT_NEAR(*cuda.iwae_bound, *cpu.iwae_bound, 1e-4 * cpu.neg_elbo());
+  EXPECT_NEAR(cuda.mse, cpu.mse, 1e-4 * cpu.mse);
+}
+
+TEST_F(CudaTraining, AFaultIsNamedAndNothingChanges) {
+  const SmallData data(64);
+  std::vector<float> floats(data.bytes.size(), std::numeric_limits<float>::infinity());
+  SampleStore store = data.store();
+  store.data = floats.data();
+  store.dtype = Dtype::kF32;
+  Runtime runtime({"cuda", 1});
+  Trainer trainer(runtime, store, data.split, small_trainer_options());
+  expect_error([&] { trainer.run(8); }, Exit::kNotFinite, {"step 0", "expected finite values"});
+  EXPECT_EQ(trainer.step(), 0);
+}
+
+TEST_F(CudaTraining, ResumesWithTheSameBits) {
+  const SmallData data(64);
+  const TrainerOptions options = options_with(OptimizerKind::kAdam);
+  const std::string path = testing::TempDir() + "/cuda-resume.safetensors";
+  Runtime runtime({"cuda", 1});
+  Trainer whole(runtime, data.store(), data.split, options);
+  whole.run(10);
+  {
+    Runtime other({"cuda", 1});
+    Trainer first(other, data.store(), data.split, options);
+    first.run(4);
+    save_checkpoint(path, first.state_tensors(), {}, other.ctx());
+  }
+  Runtime other({"cuda", 1});
+  Trainer second(other, data.store(), data.split, options);
+  second.restore(open_checkpoint(path));
+  second.run(6);
+  EXPECT_EQ(second.take_log().reconstruction, whole.take_log().reconstruction);
+}
+
+}  // namespace
+}  // namespace hourglass::test
