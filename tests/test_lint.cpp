@@ -148,12 +148,13 @@ Findings third_party(const std::string& path, const std::string& text) {
   struct Owner {
     std::string pattern, files;
   };
-  static const std::vector<Owner> owners = {{"CLI/.*", "apps/command_line\\.cpp"},
-                                            {"nlohmann/.*", "engine/io/json\\.cpp"},
-                                            {"png\\.h", "engine/io/png\\.cpp"},
-                                            {"zlib\\.h", "engine/io/\\w+\\.cpp"},
-                                            {".*(dnnl|oneapi).*", "kernels/\\w*onednn\\w*\\.cpp"},
-                                            {".*(cuda|cublas|nvtx|cudnn).*", "kernels/(.*\\.(cu|cuh)|base/cuda_check\\.h)"}};
+  static const std::vector<Owner> owners = {
+      {"CLI/.*", "apps/command_line\\.cpp"},
+      {"nlohmann/.*", "engine/io/json\\.cpp"},
+      {"png\\.h", "engine/io/png\\.cpp"},
+      {"zlib\\.h", "engine/io/\\w+\\.cpp"},
+      {".*(dnnl|oneapi).*", "kernels/\\w*onednn\\w*\\.cpp"},
+      {".*(cuda|cublas|nvtx|cudnn).*", "kernels/(.*\\.(cu|cuh)|base/cuda_check\\.h)"}};
   if (!is_code(path) || (!is_library(path) && !starts_with(path, "apps/"))) return {};
   Findings findings;
   for (const Include& include : includes(text)) {
@@ -200,7 +201,9 @@ Findings launches(const std::string& path, const std::string& text) {
 }
 
 Findings assembly(const std::string& path, const std::string& text) {
-  if (!is_code(path) || fs::path(path).filename() == "gpu.cuh") return {};
+  // The emulator switches stacks; one multiplication of x86 is not found by g++. Neither is a kernel.
+  const bool host = path.rfind("tests/simt/", 0) == 0 || path == "kernels/base/normal_rows.cpp";
+  if (!is_code(path) || host || fs::path(path).filename() == "gpu.cuh") return {};
   return matches(code_of(text), R"(\b(asm|__asm__|__asm)\b)", "assembly stays inside gpu.cuh: ");
 }
 
