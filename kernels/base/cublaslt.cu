@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/base/cublaslt.h"
 
-#if !defined(HOURGLASS_CUDA_EMULATED) && __has_include(<cublasLt.h>)
+#if __has_include(<cublasLt.h>)
 
 #include <cublasLt.h>
 #include <dlfcn.h>

@@ -42,6 +42,7 @@ Config from_environment() {
   const std::string streams = environment("HOURGLASS_SIMT_STREAMS", "eager");
   if (streams != "eager" && streams != "lazy") refuse("HOURGLASS_SIMT_STREAMS", streams, "eager or lazy");
   config.lazy_streams = streams == "lazy";
+  config.cublaslt = environment("HOURGLASS_SIMT_CUBLASLT", "0") == "1";
   config.abort_on_report = environment("HOURGLASS_SIMT_ABORT", "0") == "1";
   const std::string memory = environment("HOURGLASS_SIMT_MEMORY", "8192");
   config.device_bytes = static_cast<size_t>(std::strtoull(memory.c_str(), nullptr, 10)) << 20;

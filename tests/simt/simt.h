@@ -10,6 +10,7 @@
 //   HOURGLASS_SIMT_POISON         ff, 7b, 00                          ff    bytes of memory nobody has written; ff: NaN
 //   HOURGLASS_SIMT_STREAMS        eager, lazy                         eager lazy: work runs when something waits for it
 //   HOURGLASS_SIMT_MEMORY         MiB                                 8192  device memory
+//   HOURGLASS_SIMT_CUBLASLT       0, 1                                0     1: the stand-in for cuBLASLt can be opened
 //   HOURGLASS_SIMT_ABORT          0, 1                                0     1: the first report aborts, for a debugger
 //
 // What a kernel does wrong (divergent barrier, bad mask, endless wait) becomes a Report and fails the launch with
@@ -32,6 +33,7 @@ struct Config {
   uint8_t poison = 0xFF;      ///< byte of uninitialised device and shared memory
   bool lazy_streams = false;  ///< stream work runs only when something waits for it
   size_t device_bytes = size_t{8} << 30;
+  bool cublaslt = false;  ///< asked when the program opens the library, once
   bool abort_on_report = false;
 };
 
