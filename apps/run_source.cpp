@@ -21,6 +21,7 @@ std::string size_text(int height, int width, int channels) {
 RunSource::RunSource(const RunOptions& options)
     : options_(options), model_(Inference::load(options.run, {options.device, options.threads})) {
   for (const std::string& line : model_.notices()) notice(line);
+  if (!model_.runtime().warning().empty()) notice(model_.runtime().warning());
 }
 
 Json RunSource::metadata(const std::string& key) const {

@@ -51,6 +51,7 @@ int run_train(const TrainOptions& options) {
   if (!options.dry_run) check_run_folder(options.out, if_exists);
   const Dataset dataset = load_data(options);
   TrainingRun run(options, dataset);
+  if (!run.runtime().warning().empty()) notice(run.runtime().warning());
   say(options, run.header());
   if (options.dry_run) return 0;
 
