@@ -16,12 +16,17 @@ enum class Device : uint8_t { kCpu, kCuda, kMeasure };
 /// Partial sums of one kernel at a time: there is one stream.
 inline constexpr int64_t kWorkspaceBytes = int64_t{1} << 20;
 
+/// How float products multiply on CUDA: in full, or with operands rounded to tf32 (10 bits of mantissa, float sums) on
+/// the tensor cores. The CPU always multiplies in full.
+enum class Math : uint8_t { kFp32, kTf32 };
+
 struct Context {
   Device device = Device::kCpu;
   ThreadPool* threads = nullptr;  ///< CPU: null means run on the calling thread alone; results are the same bits
   void* workspace = nullptr;      ///< CUDA: kWorkspaceBytes for partial sums, the first 256 bytes tickets; zeroed once
   void* stream = nullptr;         ///< CUDA: the one explicit stream
   bool own_gemm = false;          ///< CUDA: our own matrix products even where cuBLASLt could do them
+  Math math = Math::kFp32;
 };
 
 namespace cpu {
