@@ -1,54 +1,103 @@
 # SPDX-License-Identifier: Apache-2.0
 # Decides what compiles kernels/*.cu:
-#   HOURGLASS_CUDA=ON        nvcc 12.4 or newer
+#   HOURGLASS_CUDA=ON        nvcc 12.4 or newer; stops where there is none
+#   HOURGLASS_CUDA=AUTO      nvcc if it is there and can be used; says in one line why not, and builds for the CPU
 #   HOURGLASS_CUDA=EMULATED  the C++ compiler, against the emulator in tests/simt: runs the kernels on the CPU, for tests
 #   HOURGLASS_CUDA=OFF       nothing
-#   HOURGLASS_CUDA=AUTO      nothing yet: the engine has no CUDA device
 # and sets HOURGLASS_CUDA_KERNELS and HOURGLASS_CUDA_EMULATED.
 set(HOURGLASS_CUDA_KERNELS OFF)
 set(HOURGLASS_CUDA_EMULATED OFF)
 set(HOURGLASS_NVCC_MINIMUM 12.4)
 
-# hourglass_find_nvcc(path version): nvcc in CUDACXX, PATH, CUDA_HOME or NVIDIA's default prefix; empty if there is none.
-function(hourglass_find_nvcc path version)
+# hourglass_find_nvcc(nvcc version problem): nvcc of CUDACXX, else in PATH, in CUDA_HOME or in NVIDIA's default prefix;
+# why it cannot be used, in a few words, else nothing. No nvcc at all: `nvcc` is empty.
+function(hourglass_find_nvcc nvcc version problem)
   if(CMAKE_CUDA_COMPILER)
-    set(nvcc ${CMAKE_CUDA_COMPILER})
-  elseif(DEFINED ENV{CUDACXX})
-    set(nvcc $ENV{CUDACXX})
+    set(found ${CMAKE_CUDA_COMPILER})
+  elseif(NOT "$ENV{CUDACXX}" STREQUAL "")
+    set(found $ENV{CUDACXX})
   else()
-    find_program(HOURGLASS_NVCC nvcc HINTS $ENV{CUDA_HOME}/bin $ENV{CUDA_PATH}/bin PATHS /usr/local/cuda/bin)
+    find_program(HOURGLASS_NVCC nvcc PATHS $ENV{CUDA_HOME}/bin $ENV{CUDA_PATH}/bin /usr/local/cuda/bin
+      NO_CMAKE_SYSTEM_PATH)
     mark_as_advanced(HOURGLASS_NVCC)
-    set(nvcc ${HOURGLASS_NVCC})
+    set(found ${HOURGLASS_NVCC})
   endif()
-  set(found "")
-  if(nvcc)
-    execute_process(COMMAND ${nvcc} --version OUTPUT_VARIABLE text ERROR_QUIET RESULT_VARIABLE failed)
-    if(NOT failed AND text MATCHES "release ([0-9]+\\.[0-9]+)")
-      set(found ${CMAKE_MATCH_1})
+  set(release "")
+  set(why "")
+  if(NOT found)
+    set(found "")
+    set(why "no nvcc in CUDACXX, PATH, CUDA_HOME or /usr/local/cuda")
+  else()
+    execute_process(COMMAND ${found} --version OUTPUT_VARIABLE text ERROR_QUIET RESULT_VARIABLE failed)
+    if(failed OR NOT text MATCHES "release ([0-9]+\\.[0-9]+)")
+      set(why "${found} does not say its version")
+    else()
+      set(release ${CMAKE_MATCH_1})
+      if(release VERSION_LESS HOURGLASS_NVCC_MINIMUM)
+        set(why "${found} is version ${release}, and Hourglass needs ${HOURGLASS_NVCC_MINIMUM} or newer")
+      endif()
     endif()
   endif()
-  set(${path} "${nvcc}" PARENT_SCOPE)
-  set(${version} "${found}" PARENT_SCOPE)
+  set(${nvcc} "${found}" PARENT_SCOPE)
+  set(${version} "${release}" PARENT_SCOPE)
+  set(${problem} "${why}" PARENT_SCOPE)
 endfunction()
 
+# hourglass_try_nvcc(nvcc problem): builds an empty program. An nvcc refuses C++ compilers newer than itself, and a
+# toolkit may have come without its runtime library: CMake would stop the build at the first of these.
+function(hourglass_try_nvcc nvcc problem)
+  set(folder ${PROJECT_BINARY_DIR}/CMakeFiles/try_nvcc)
+  file(WRITE ${folder}/empty.cu "__global__ void kernel() {}\nint main() { kernel<<<1, 1>>>(); }\n")
+  set(host "")
+  if(CMAKE_CUDA_HOST_COMPILER)
+    set(host -ccbin ${CMAKE_CUDA_HOST_COMPILER})
+  elseif(NOT "$ENV{CUDAHOSTCXX}" STREQUAL "")
+    set(host -ccbin $ENV{CUDAHOSTCXX})
+  endif()
+  execute_process(COMMAND ${nvcc} ${host} -std=c++20 -arch=sm_80 empty.cu -o empty WORKING_DIRECTORY ${folder}
+    OUTPUT_VARIABLE text ERROR_VARIABLE text RESULT_VARIABLE failed)
+  set(why "")
+  if(failed)
+    string(REGEX MATCH "[^\n]*error[^\n]*" line "${text}")
+    set(why "${nvcc} cannot build a program: ${line}")
+  endif()
+  set(${problem} "${why}" PARENT_SCOPE)
+endfunction()
+
+set(with_nvcc OFF)
 if(HOURGLASS_CUDA STREQUAL "EMULATED")
   set(HOURGLASS_CUDA_KERNELS ON)
   set(HOURGLASS_CUDA_EMULATED ON)
   set(HOURGLASS_INSTALL OFF)  # an emulated build is for tests
   message(STATUS "Hourglass: CUDA kernels run in the emulator (HOURGLASS_CUDA=EMULATED)")
 elseif(HOURGLASS_CUDA STREQUAL "ON")
-  hourglass_find_nvcc(nvcc version)
-  if(NOT version)
-    message(FATAL_ERROR "HOURGLASS_CUDA=ON: no nvcc in CUDACXX, PATH, CUDA_HOME or /usr/local/cuda; use AUTO or OFF")
-  elseif(version VERSION_LESS HOURGLASS_NVCC_MINIMUM)
-    message(FATAL_ERROR "HOURGLASS_CUDA=ON: ${nvcc} is version ${version}; Hourglass needs ${HOURGLASS_NVCC_MINIMUM}")
+  hourglass_find_nvcc(nvcc version problem)
+  if(problem)
+    message(FATAL_ERROR "HOURGLASS_CUDA=ON: ${problem}; use AUTO or OFF to build for the CPU")
   endif()
+  set(with_nvcc ON)
+elseif(HOURGLASS_CUDA STREQUAL "AUTO")
+  hourglass_find_nvcc(nvcc version problem)
+  if(nvcc AND NOT problem AND NOT CMAKE_CUDA_COMPILER)
+    hourglass_try_nvcc(${nvcc} problem)
+  endif()
+  if(NOT nvcc)
+    message(STATUS "Hourglass: ${problem}: builds for the CPU")
+  elseif(problem)
+    message(NOTICE "Hourglass: ${problem}: builds for the CPU")
+  else()
+    set(with_nvcc ON)
+  endif()
+endif()
+
+if(with_nvcc)
   set(CMAKE_CUDA_COMPILER ${nvcc})
   # Code for A100 (sm_80) and H100 (sm_90a), and PTX for the cards after them. Set before the language is enabled:
   # the default asks the machine's own card.
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES 80-real 90a-real 90-virtual)
   endif()
+  message(STATUS "Hourglass: CUDA kernels by nvcc ${version} for ${CMAKE_CUDA_ARCHITECTURES}")
   enable_language(CUDA)
   # CMake 3.25.1 (Debian 12) does not know that nvcc 12 and 13 speak C++20.
   if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
@@ -61,9 +110,6 @@ elseif(HOURGLASS_CUDA STREQUAL "ON")
   set(CMAKE_CUDA_FLAGS_RELEASE "-O3")
   find_package(CUDAToolkit REQUIRED)
   set(HOURGLASS_CUDA_KERNELS ON)
-  message(STATUS "Hourglass: CUDA kernels by nvcc ${version} for ${CMAKE_CUDA_ARCHITECTURES}")
-elseif(HOURGLASS_CUDA STREQUAL "AUTO")
-  message(STATUS "Hourglass: CUDA is not in this version: builds for the CPU")
 endif()
 
 # hourglass_cuda_sources(target sources...): adds .cu files to a target, for whichever compiler the build chose, and

@@ -39,7 +39,6 @@ REQUIRED+=(libgtest-dev)
 [ "$quick" = yes ] || REQUIRED+=(libbenchmark-dev)
 ensure_packages "$may_install"
 check_versions
-report_gpu
 readonly LOGS=$PWD/build/test-logs
 mkdir -p "$LOGS"
 
@@ -108,13 +107,14 @@ else
     -DHOURGLASS_BENCHMARKS=OFF; then
     run_tests "CUDA in the emulator" build/emulated -L cuda
   fi
-  if usable_nvcc; then
+  problem=$(nvcc_problem)
+  if [ -z "$problem" ]; then
     if build "CUDA compile" dev build/cuda hourglass_models -DHOURGLASS_CUDA=ON -DHOURGLASS_APPS=OFF \
       -DHOURGLASS_TESTS=OFF -DHOURGLASS_BENCHMARKS=OFF; then
       add_row "CUDA compile" 1 0 0 "$BUILD_SECONDS" "nvcc $(nvcc_version)"
     fi
   else
-    add_skip "CUDA compile" "no nvcc"
+    add_skip "CUDA compile" "$problem"
   fi
 fi
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The promises of scripts/*.sh about installing, counting and the table, with stand-ins for apt-get, dpkg-query, id and
-# nvidia-smi in front of PATH. Nothing is installed, built or trained.
+# The promises of scripts/*.sh about installing, counting and the table, with stand-ins for apt-get, dpkg-query, id,
+# nvidia-smi and nvcc in front of PATH. Nothing is installed, built or trained.
 # shellcheck disable=SC2317  # the conditions are called through check
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
@@ -117,21 +117,90 @@ for script in quickstart test; do
   check "$script: with the line to run" says "sudo apt-get install -y --no-install-recommends zlib1g-dev"
 done
 
+# What a GPU and an nvcc, or the lack of them, make of HOURGLASS_CUDA. Stand-ins take the place of what this machine has.
+no_cuda=$work/no-cuda
+mkdir -p "$no_cuda" && cp -r scripts "$no_cuda"
+sed -i "s|/dev/nvidia|$work/dev/nvidia|; s|/usr/local/cuda|$work/prefix|" "$no_cuda/scripts/lib/common.sh"
+unset CUDACXX CUDA_HOME CUDA_PATH
+nvcc_in() {  # nvcc_in FOLDER VERSION
+  mkdir -p "$1"
+  # shellcheck disable=SC2016
+  printf '#!/bin/sh\n[ "$1" = --version ] || exit 1\necho "Cuda compilation tools, release %s, V%s.99"\n' "$2" "$2" >"$1/nvcc"
+  chmod +x "$1/nvcc"
+}
+choose() {
+  out=$(cd "$no_cuda" && PATH="$work/bin:/usr/bin:/bin" bash -euo pipefail -c '
+    . scripts/lib/common.sh; choice=$(choose_cuda); echo "HOURGLASS_CUDA=$choice"' script 2>&1)
+  status=$?
+}
 machine USER
+stand_in nvidia-smi 'exit 9'
+nvcc_in "$work/prefix/bin" 13.0
+choose
+check "without a GPU no CUDA code is built" says "HOURGLASS_CUDA=OFF"
+check "and nothing is said about it" silent_about GPU
 stand_in nvidia-smi 'exit 0'
-stand_in nvcc 'exit 1'
-out=$(PATH="$work/bin:$PATH" bash -euo pipefail -c '. scripts/lib/common.sh; report_gpu' script 2>&1) status=$?
-check "a GPU without a usable nvcc: says what to install" says "CUDA 12.4 or newer from NVIDIA"
-check "and uses the CPU" says "Using the CPU"
+choose
+check "with a GPU and nvcc it is" says "HOURGLASS_CUDA=AUTO"
+check "from NVIDIA's default prefix" says "nvcc 13.0"
+stand_in nvidia-smi 'exit 9'
+mkdir -p "$work/dev" && : >"$work/dev/nvidia3"
+choose
+check "a device file shows a GPU too" says "HOURGLASS_CUDA=AUTO"
+nvcc_in "$work/home/bin" 12.6
+CUDA_HOME=$work/home choose
+check "CUDA_HOME goes before the prefix" says "nvcc 12.6"
+nvcc_in "$work/bin" 11.8
+CUDA_HOME=$work/home choose
+check "PATH before CUDA_HOME; an nvcc that is too old is named" says "There is a GPU but nvcc 11.8 is too old"
+check "with what to install" says "CUDA 12.4 or newer from NVIDIA"
+check "and the CPU is used" says "Using the CPU"
+check "so no CUDA code is built" says "HOURGLASS_CUDA=OFF"
+CUDACXX=$work/home/bin/nvcc choose
+check "CUDACXX goes before PATH" says "HOURGLASS_CUDA=AUTO"
+rm -r "$work/bin/nvcc" "$work/prefix"
+choose
+check "a GPU without nvcc: says what to install" says "There is a GPU but no nvcc: a CUDA build needs CUDA 12.4 or newer"
+check "and uses the CPU" says "HOURGLASS_CUDA=OFF"
 check "and goes on" exits 0
-stand_in nvcc 'echo "Cuda compilation tools, release 11.8, V11.8.89"'
-out=$(PATH="$work/bin:$PATH" bash -euo pipefail -c '. scripts/lib/common.sh; report_gpu' script 2>&1) status=$?
-check "an nvcc that is too old is named" says "nvcc 11.8 is too old"
+
+# The same choice by CMake; as a script cmake/cuda.cmake ends where it would enable the language.
+configure() {  # configure HOURGLASS_CUDA
+  out=$(PATH="$work/bin:/usr/bin:/bin" cmake -DHOURGLASS_CUDA="$1" -DPROJECT_BINARY_DIR="$work/cmake" -P "$no_cuda/cuda.cmake" 2>&1)
+  status=$?
+}
+one_line() { [ "$(printf '%s\n' "$out" | wc -l)" -eq 1 ]; }
+sed "s|/usr/local/cuda/bin|$work/prefix/bin|" cmake/cuda.cmake >"$no_cuda/cuda.cmake"
+configure AUTO
+check "AUTO without nvcc builds for the CPU" exits 0
+check "and says so in one line" one_line
+check "which names the places" says "no nvcc in CUDACXX, PATH, CUDA_HOME or /usr/local/cuda: builds for the CPU"
+configure ON
+check "ON without nvcc stops" exits 1
+nvcc_in "$work/bin" 11.8
+configure AUTO
+check "AUTO with an old nvcc builds for the CPU" exits 0
+check "and says so in one line" one_line
+check "with both versions" says "$work/bin/nvcc is version 11.8, and Hourglass needs 12.4 or newer: builds for the CPU"
+configure ON
+check "ON with an old nvcc stops" exits 1
+check "and names it" says "version 11.8"
+CUDACXX=$work/home/bin/nvcc configure AUTO
+check "AUTO with an nvcc that builds nothing, such as one older than the compiler, is for the CPU" exits 0
+check "and says so" says "$work/home/bin/nvcc cannot build a program"
+CUDACXX=$work/home/bin/nvcc configure ON
+check "CUDACXX goes before PATH" says "CUDA kernels by nvcc 12.6"
+rm "$work/bin/nvcc"
+CUDA_HOME=$work/home configure ON
+check "CUDA_HOME is looked at" says "CUDA kernels by nvcc 12.6"
+nvcc_in "$work/prefix/bin" 13.0
+configure ON
+check "and NVIDIA's default prefix" says "CUDA kernels by nvcc 13.0"
 
 # A copy of the scripts with a stand-in for the program, which knows Fashion-MNIST only when HAVE_DATA is set.
 clone=$work/clone
-mkdir -p "$clone/build/cpu/apps" && cp -r scripts "$clone"
-cat >"$clone/build/cpu/apps/hourglass" <<'EOF'
+mkdir -p "$clone/build/release/apps" && cp -r "$no_cuda/scripts" "$clone"
+cat >"$clone/build/release/apps/hourglass" <<'EOF'
 #!/bin/sh
 echo "$*" >>calls
 case "$*" in
@@ -141,20 +210,25 @@ esac
 mkdir -p runs/quickstart/figures
 for name in samples reconstructions curves; do echo png >runs/quickstart/figures/$name.png; done
 EOF
-chmod +x "$clone/build/cpu/apps/hourglass"
+chmod +x "$clone/build/release/apps/hourglass"
 quickstart() {
-  rm -rf "$clone/runs" "$clone/calls"
+  rm -rf "$clone/runs" "$clone/calls" "$clone/cmake"
   machine USER
-  stand_in cmake 'echo cmake version 3.25.1'
-  out=$(PATH="$work/bin:$PATH" "$clone/scripts/quickstart.sh" 2>&1 </dev/null)
+  stand_in nvidia-smi 'exit 9'
+  stand_in cmake "echo \"\$*\" >>'$clone/cmake'; echo cmake version 3.25.1"
+  out=$(CUDACXX=$work/prefix/bin/nvcc PATH="$work/bin:$PATH" "$clone/scripts/quickstart.sh" 2>&1 </dev/null)
   status=$?
 }
+configured() { grep -q -e "--preset release -DHOURGLASS_CUDA=$1 " "$clone/cmake"; }
 trained_on() { [ "$(grep -c . "$clone/calls")" -eq "$2" ] && tail -n 1 "$clone/calls" | grep -q -- "--data $1 "; }
 HAVE_DATA=1 quickstart
 check "quickstart trains once on Fashion-MNIST" trained_on fashion-mnist 1
+check "with CUDA code where there is a GPU and nvcc" configured AUTO
 check "and names the pictures" says "$clone/runs/quickstart/figures/samples.png"
 check "and exits 0" exits 0
+rm "$work/dev/nvidia3"
 quickstart
+check "without a GPU it builds no CUDA code" configured OFF
 check "without Fashion-MNIST it trains on shapes" trained_on shapes 2
 check "passes on what the program says about the files" says "the four files and their checksums"
 check "and still makes pictures" says "$clone/runs/quickstart/figures/reconstructions.png"

@@ -106,31 +106,41 @@ check_versions() {
   esac
 }
 
-gpu_present() { [ -e /dev/nvidia0 ] || { command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; }; }
+gpu_present() {
+  compgen -G '/dev/nvidia[0-9]*' >/dev/null || { command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; }
+}
 
-# nvcc_version: prints the version of the nvcc that a build would take, or fails.
+# nvcc_version: prints the version of the nvcc that a build takes (cmake/cuda.cmake), or fails.
 nvcc_version() {
-  local nvcc
-  nvcc=$(command -v nvcc || { [ -x /usr/local/cuda/bin/nvcc ] && echo /usr/local/cuda/bin/nvcc; }) || return 1
+  local nvcc=${CUDACXX:-} folder
+  [ -n "$nvcc" ] || nvcc=$(command -v nvcc) || for folder in "${CUDA_HOME:-}" "${CUDA_PATH:-}" /usr/local/cuda; do
+    [ -x "$folder/bin/nvcc" ] && nvcc=$folder/bin/nvcc && break
+  done
   "$nvcc" --version 2>/dev/null | sed -n 's/.*release \([0-9.]*\),.*/\1/p' | grep .
 }
 
-usable_nvcc() {
-  local version
-  version=$(nvcc_version) && at_least "$version" "$NVCC_NEEDED"
-}
-
-report_gpu() {
-  gpu_present || return 0
+# nvcc_problem: prints why there is no CUDA build, or nothing.
+nvcc_problem() {
   local version
   if ! version=$(nvcc_version); then
-    say "There is a GPU but no nvcc: a CUDA build needs CUDA $NVCC_NEEDED or newer from NVIDIA"
-    say "  (https://developer.nvidia.com/cuda-downloads, the package cuda-toolkit). Using the CPU."
+    say "no nvcc"
   elif ! at_least "$version" "$NVCC_NEEDED"; then
-    say "There is a GPU but nvcc $version is too old: a CUDA build needs CUDA $NVCC_NEEDED or newer from NVIDIA"
-    say "  (https://developer.nvidia.com/cuda-downloads, the package cuda-toolkit). Using the CPU."
+    say "nvcc $version is too old"
+  fi
+}
+
+# choose_cuda: prints the value of HOURGLASS_CUDA for this machine, and says on standard error what a GPU lacks.
+choose_cuda() {
+  local problem
+  problem=$(nvcc_problem)
+  if ! gpu_present; then
+    say OFF
+  elif [ -n "$problem" ]; then
+    note "There is a GPU but $problem: a CUDA build needs CUDA $NVCC_NEEDED or newer from NVIDIA"
+    note "  (https://developer.nvidia.com/cuda-downloads, the package cuda-toolkit). Using the CPU."
+    say OFF
   else
-    say "There is a GPU with nvcc $version, but CUDA is not yet measured on a GPU in this version: it is built on request"
-    say "  (cmake -DHOURGLASS_CUDA=ON) and not by default. Using the CPU."
+    note "There is a GPU, and nvcc $(nvcc_version): building with CUDA, which takes some minutes more."
+    say AUTO
   fi
 }
