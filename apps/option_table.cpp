@@ -69,8 +69,8 @@ void add_data_rows(TrainOptions& o, OptionTable& table) {
   add(table, "Data",
       {
           {"data", &o.data, "NAME|PATH",
-           "fashion-mnist, mnist or shapes (drawn; needs no files); or an IDX or IDX.gz file or folder, an .npy file, "
-           "a folder of PNGs"},
+           "fashion-mnist, mnist, cifar-10 or shapes (drawn; needs no files); or an IDX or IDX.gz file or folder, an "
+           ".npy file, a CIFAR-10 .bin file or folder, a folder of PNGs"},
           may_differ(data_dir(o.data_dir)),
           {"test-fraction", &o.test_fraction, "X", "share of own data held out for testing, if it has no split",
            below(1)},

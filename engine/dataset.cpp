@@ -2,10 +2,8 @@
 #include "engine/dataset.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cmath>
-#include <cstdlib>
 
 #include "engine/buffer.h"
 #include "engine/dataset_files.h"
@@ -18,73 +16,6 @@ namespace hourglass {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kSystemFolder = "/usr/share/datasets";
-
-struct NamedDataset {
-  const char* name;
-  const char* origin;
-  const char* checksum_kind;
-  std::array<std::array<const char*, 2>, 4> files;  // name, checksum
-  std::vector<std::string> label_names;
-};
-
-const std::vector<NamedDataset>& named_datasets() {
-  static const std::vector<NamedDataset> datasets = {
-      {"fashion-mnist",
-       "github.com/zalandoresearch/fashion-mnist; Debian: package dataset-fashion-mnist",
-       "sha256",
-       {{{"train-images-idx3-ubyte.gz", "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7"},
-         {"train-labels-idx1-ubyte.gz", "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056"},
-         {"t10k-images-idx3-ubyte.gz", "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa"},
-         {"t10k-labels-idx1-ubyte.gz", "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05"}}},
-       {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"}},
-      {"mnist",
-       "the MNIST database of handwritten digits, LeCun, Cortes and Burges",
-       "md5",
-       {{{"train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873"},
-         {"train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432"},
-         {"t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3"},
-         {"t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c"}}},
-       {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}},
-  };
-  return datasets;
-}
-
-const NamedDataset* find_named(const std::string& name) {
-  for (const NamedDataset& known : named_datasets()) {
-    if (name == known.name) return &known;
-  }
-  return nullptr;
-}
-
-// Both data sets have files of the same names: one that is published as another data set's is not this one's.
-bool belongs_to_another(const fs::path& train_images, const std::string& name) {
-  const std::string checksum = sha256_of_file(train_images);
-  return std::any_of(named_datasets().begin(), named_datasets().end(),
-                     [&](const NamedDataset& other) { return name != other.name && checksum == other.files[0][1]; });
-}
-
-Dataset load_named(const NamedDataset& known, const DataOptions& options) {
-  std::vector<fs::path> folders;
-  const auto add = [&](const fs::path& folder) {
-    folders.push_back(folder / known.name);
-    folders.push_back(folder);
-  };
-  if (!options.data_dir.empty()) add(options.data_dir);
-  if (const char* variable = std::getenv("HOURGLASS_DATA"); variable && *variable) add(variable);
-  folders.push_back(fs::path(kSystemFolder) / known.name);
-  for (const fs::path& folder : folders) {
-    std::error_code error;
-    if (!fs::is_directory(folder, error)) continue;
-    const std::optional<IdxFiles> files = find_idx_files(folder);
-    if (!files || files->test.empty() || belongs_to_another(files->train, known.name)) continue;
-    Dataset data = load_idx(*files, options);
-    data.label_names = known.label_names;
-    return data;
-  }
-  throw Error(Exit::kData, missing_dataset_text(known.name));
-}
 
 // "shapes:SIZE:COUNT": the numbers after the name.
 std::vector<int> shape_numbers(const std::string& spec) {
@@ -134,14 +65,17 @@ Dataset load_path(const DataOptions& options) {
   const fs::path path = options.spec;
   std::error_code error;
   if (!fs::exists(path, error)) {
-    throw Error(Exit::kData, "--data " + options.spec +
-                                 ": no such file or folder, and not one of the names fashion-mnist, mnist, shapes");
+    throw Error(Exit::kData,
+                "--data " + options.spec +
+                    ": no such file or folder, and not one of the names fashion-mnist, mnist, cifar-10, shapes");
   }
   if (fs::is_directory(path, error)) {
+    if (is_cifar_folder(path)) return load_cifar(path, options);
     if (const std::optional<IdxFiles> files = find_idx_files(path)) return load_idx(*files, options);
     return load_png_folder(path, options);
   }
   if (path.extension() == ".npy") return load_npy(path, options);
+  if (path.extension() == ".bin") return load_cifar(path, options);
   if (path.extension() == ".png") {
     throw Error(Exit::kData, options.spec + ": one image is not a data set; give the folder it lies in");
   }
@@ -222,26 +156,13 @@ Dataset load_dataset(const DataOptions& given) {
   DataOptions options = given;
   check_options(options);
   if (options.memory_limit == 0) options.memory_limit = static_cast<int64_t>(available_memory() / 2);
-  const NamedDataset* known = find_named(options.spec);
   const bool shapes = options.spec == "shapes" || options.spec.starts_with("shapes:");
-  Dataset data = known ? load_named(*known, options) : shapes ? load_shapes(options) : load_path(options);
+  Dataset data = is_named_dataset(options.spec) ? load_named(options)
+                 : shapes                       ? load_shapes(options)
+                                                : load_path(options);
   data.name = options.spec;
   split_samples(data, options);
   return data;
-}
-
-std::string missing_dataset_text(const std::string& name) {
-  const NamedDataset* known = find_named(name);
-  if (!known) throw Error(Exit::kInternal, "no data set is named " + name);
-  std::string text = "data set " + name + " is not there. Its four files (" + known->origin + "):\n";
-  for (const auto& [file, checksum] : known->files) {
-    text += "  " + std::string(file) + "  " + known->checksum_kind + " " + checksum + "\n";
-  }
-  const char* variable = std::getenv("HOURGLASS_DATA");
-  text += "Put them, gzipped or not, into " + std::string(kSystemFolder) + "/" + name + ", or into DIR/" + name +
-          " and say --data-dir DIR or set HOURGLASS_DATA=DIR";
-  text += variable && *variable ? " (now " + std::string(variable) + ")." : ".";
-  return text + "\nWithout any files: --data shapes";
 }
 
 }  // namespace hourglass

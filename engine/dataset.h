@@ -45,9 +45,10 @@ struct Dataset {
 };
 
 struct DataOptions {
-  /// "fashion-mnist", "mnist": looked up as <folder>/<name> and <folder> in data_dir, $HOURGLASS_DATA, and as <name> in
-  /// /usr/share/datasets. "shapes", "shapes:SIZE", "shapes:SIZE:COUNT": drawn, COUNT for training and COUNT / 10 for
-  /// test. Else a path: an IDX or IDX.gz file or folder of such, an .npy file, a folder of PNGs.
+  /// "fashion-mnist", "mnist", "cifar-10": looked up as <folder>/<name> and <folder> in data_dir, $HOURGLASS_DATA, and
+  /// as <name> in /usr/share/datasets. "shapes", "shapes:SIZE", "shapes:SIZE:COUNT": drawn, COUNT for training and
+  /// COUNT / 10 for test. Else a path: an IDX or IDX.gz file or folder of such, an .npy file, a .bin file or folder of
+  /// CIFAR-10's binary version, a folder of PNGs.
   std::string spec = "fashion-mnist";
   std::filesystem::path data_dir = {};  ///< empty: none
   int image_size = 0;          ///< crop images to their central square and resize it to this side; 0: as they are
@@ -67,7 +68,7 @@ struct DataOptions {
 ///   kDevice  larger than memory allows, with both sizes
 Dataset load_dataset(const DataOptions& options);
 
-/// What to download and where to put it: the four files of "fashion-mnist" or "mnist", their checksums, the folder.
+/// What to download and where to put it: the files of a named data set, their checksums, the folder.
 std::string missing_dataset_text(const std::string& name);
 
 }  // namespace hourglass

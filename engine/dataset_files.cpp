@@ -130,31 +130,6 @@ void append_labels(Dataset& data, const HostArray& array, int64_t expected, cons
   }
 }
 
-void resize_samples(Dataset& data, const DataOptions& options) {
-  const int size = options.image_size;
-  if (size == 0 || (size == data.height && size == data.width)) return;
-  if (data.height == 1) {
-    throw Error(Exit::kUsage, "--image-size: the samples of " + options.spec + " are rows of " +
-                                  std::to_string(data.dim()) + " values, not images");
-  }
-  const int64_t count = data.size();
-  const auto resize = [&](auto& store) {
-    const int64_t from = data.dim(), to = int64_t{size} * size * data.channels;
-    check_memory(options.spec, count * to * static_cast<int64_t>(sizeof store[0]), options.memory_limit,
-                 "choose a smaller --image-size");
-    std::remove_reference_t<decltype(store)> result(static_cast<size_t>(count * to));
-    for (int64_t n = 0; n < count; ++n) {
-      crop_and_resize(store.data() + n * from, data.height, data.width, data.channels, size, result.data() + n * to);
-    }
-    store = std::move(result);
-  };
-  if (data.u8.empty())
-    resize(data.f32);
-  else
-    resize(data.u8);
-  data.height = data.width = size;
-}
-
 // An array of a file, with the memory error completed by a way out, and the file's line in the checksum.
 template <class Read>
 HostArray read_array(Read read, const fs::path& path, int64_t limit, std::string& list) {
@@ -168,10 +143,6 @@ HostArray read_array(Read read, const fs::path& path, int64_t limit, std::string
     if (error.exit() != Exit::kDevice) throw;
     throw Error(Exit::kDevice, std::string(error.what()) + "; " + kArrayMemoryHint);
   }
-}
-
-std::string checksum_of_list(const std::string& list) {
-  return sha256({reinterpret_cast<const uint8_t*>(list.data()), list.size()});
 }
 
 std::string replaced(std::string text, const std::string& from, const std::string& to) {
@@ -209,6 +180,35 @@ void append_idx(Dataset& data, const fs::path& images, const DataOptions& option
 }
 
 }  // namespace
+
+void resize_samples(Dataset& data, const DataOptions& options) {
+  const int size = options.image_size;
+  if (size == 0 || (size == data.height && size == data.width)) return;
+  if (data.height == 1) {
+    throw Error(Exit::kUsage, "--image-size: the samples of " + options.spec + " are rows of " +
+                                  std::to_string(data.dim()) + " values, not images");
+  }
+  const int64_t count = data.size();
+  const auto resize = [&](auto& store) {
+    const int64_t from = data.dim(), to = int64_t{size} * size * data.channels;
+    check_memory(options.spec, count * to * static_cast<int64_t>(sizeof store[0]), options.memory_limit,
+                 "choose a smaller --image-size");
+    std::remove_reference_t<decltype(store)> result(static_cast<size_t>(count * to));
+    for (int64_t n = 0; n < count; ++n) {
+      crop_and_resize(store.data() + n * from, data.height, data.width, data.channels, size, result.data() + n * to);
+    }
+    store = std::move(result);
+  };
+  if (data.u8.empty())
+    resize(data.f32);
+  else
+    resize(data.u8);
+  data.height = data.width = size;
+}
+
+std::string checksum_of_list(const std::string& list) {
+  return sha256({reinterpret_cast<const uint8_t*>(list.data()), list.size()});
+}
 
 void check_memory(const std::string& what, int64_t bytes, int64_t limit, const std::string& hint) {
   if (bytes <= limit) return;

@@ -12,6 +12,11 @@
 
 namespace hourglass {
 
+inline constexpr const char* kCifar10 = "cifar-10";
+bool is_named_dataset(const std::string& name);
+/// Looks a named data set up, as DataOptions::spec says.
+Dataset load_named(const DataOptions& options);
+
 /// The images of a training and a test set in IDX files; labels lie beside them, "images" in the name read as "labels".
 struct IdxFiles {
   std::filesystem::path train, test;  ///< `test` may be empty: no test set
@@ -22,11 +27,26 @@ struct IdxFiles {
 std::optional<IdxFiles> find_idx_files(const std::filesystem::path& folder);
 
 Dataset load_idx(const IdxFiles& files, const DataOptions& options);
+
+/// Whether a folder is CIFAR-10's: it has data_batch_1.bin or test_batch.bin.
+bool is_cifar_folder(const std::filesystem::path& folder);
+
+/// CIFAR-10's binary version (Krizhevsky 2009): a record is its label, 0 to 9, and 32 x 32 pixels, all red values, then
+/// all green, then all blue; a file has `records` of them. A folder must have data_batch_1.bin to data_batch_5.bin and
+/// test_batch.bin, which are the splits; a file is one batch. `records` is another number in tests only.
+Dataset load_cifar(const std::filesystem::path& path, const DataOptions& options, int64_t records = 10000);
+
 Dataset load_npy(const std::filesystem::path& path, const DataOptions& options);
 
 /// PNGs at any depth in byte order of the path. `train/` and `test/` are the splits where both exist; the immediate
 /// subfolders of a split are classes. Gray and RGB together become RGB.
 Dataset load_png_folder(const std::filesystem::path& folder, const DataOptions& options);
+
+/// Resizes the loaded samples as the options ask.
+void resize_samples(Dataset& data, const DataOptions& options);
+
+/// The checksum of a list with a line for each file.
+std::string checksum_of_list(const std::string& list);
 
 /// Throws Error(kDevice) with both sizes when `bytes` exceed the limit; `hint` is the way out.
 void check_memory(const std::string& what, int64_t bytes, int64_t limit, const std::string& hint);

@@ -215,7 +215,7 @@ TEST(Dataset, FoldersAndFilesThatHoldNoData) {
   expect_error(Exit::kData, {folder.path().string(), "PNG"}, [&] { load(folder.path()); });
   write_gray(folder / "a.png", 2, 2, 0);
   expect_error(Exit::kData, {"a.png", "folder"}, [&] { load(folder / "a.png"); });
-  expect_error(Exit::kData, {"fashion-minst", "fashion-mnist, mnist, shapes"}, [] { load("fashion-minst"); });
+  expect_error(Exit::kData, {"fashion-minst", "fashion-mnist, mnist, cifar-10, shapes"}, [] { load("fashion-minst"); });
 }
 
 }  // namespace

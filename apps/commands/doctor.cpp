@@ -97,7 +97,8 @@ int run_doctor(const DoctorOptions& options) {
                                    {"environment", Json::object({{"HOURGLASS_DATA", variable("HOURGLASS_DATA")},
                                                                  {"NO_COLOR", variable("NO_COLOR")}})},
                                    {"data", Json::object({{"fashion-mnist", data_state("fashion-mnist", options)},
-                                                          {"mnist", data_state("mnist", options)}})}});
+                                                          {"mnist", data_state("mnist", options)},
+                                                          {"cifar-10", data_state("cifar-10", options)}})}});
   print_facts(facts, options.json);
   return 0;
 }
