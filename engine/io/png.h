@@ -6,21 +6,11 @@
 #include <filesystem>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "engine/io/files.h"
+#include "engine/io/image.h"
 
 namespace hourglass {
-
-struct Image {
-  int height = 0;
-  int width = 0;
-  int channels = 1;             ///< 1 (grey) or 3 (RGB)
-  std::vector<uint8_t> pixels;  ///< (height, width, channels), row-major
-};
-
-/// Images of more pixels than this are refused.
-inline constexpr int64_t kMaxImagePixels = int64_t{64} << 20;
 
 /// Grey stays grey and RGB stays RGB; palettes become RGB, 1/2/4-bit grey is widened and 16-bit rounded to 8. An alpha
 /// channel or a transparent colour is dropped (colours as stored, nothing is blended) and `*alpha_dropped` tells so.

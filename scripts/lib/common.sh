@@ -7,7 +7,7 @@ readonly CMAKE_NEEDED=3.25 GCC_NEEDED=12 NVCC_NEEDED=12.4
 
 # Debian 12 and Ubuntu 24.04 use the same names. REQUIRED: no build without it. WANTED: the build goes on without it,
 # slower (libdnnl-dev) or on drawn shapes (dataset-fashion-mnist). The test packages are added by test.sh.
-REQUIRED=(g++ cmake ninja-build libcli11-dev nlohmann-json3-dev libpng-dev zlib1g-dev)
+REQUIRED=(g++ cmake ninja-build libcli11-dev nlohmann-json3-dev libpng-dev libjpeg-dev zlib1g-dev)
 WANTED=(libdnnl-dev dataset-fashion-mnist)
 
 say() { printf '%s\n' "$*"; }
