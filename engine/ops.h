@@ -4,6 +4,8 @@
 // was given. Inputs are f32 or f64, all of one dtype.
 #pragma once
 
+#include <string>
+
 #include "engine/tape.h"
 #include "kernels/activation.h"
 #include "kernels/base/noise.h"
@@ -15,6 +17,40 @@ namespace hourglass {
 /// y = activation(x w^T + b). x (N, C), w (K, C), or (C, K) with `transposed_weight`; b (K) or empty; y (N, K).
 Var linear(Tape& tape, const Var& x, const Var& w, const Var& b, Activation activation = Activation::kNone,
            bool transposed_weight = false);
+
+// Convolution --------------------------------------------------------------------------------- kernels/conv2d.h
+
+/// A number for the rows and one for the columns of an image.
+struct Pair {
+  int h = 0, w = 0;
+  Pair(int both) : h(both), w(both) {}
+  Pair(int rows, int columns) : h(rows), w(columns) {}
+  bool operator==(const Pair&) const = default;
+};
+/// "(2, 1)", for messages.
+std::string to_string(Pair pair);
+
+struct Conv2dOptions {
+  Pair stride = 1;
+  Pair padding = 0;   ///< on each of the two sides
+  Pair dilation = 1;  ///< distance between neighbours of the window
+  /// Padding so that a convolution's output has extent ceil(input / stride), a transposed one's input * stride; an odd
+  /// sum of both sides is one wider below and right.
+  bool same = false;
+  Pair output_padding = 0;  ///< conv_transpose2d: rows and columns added below and right, less than the stride
+  int groups = 1;           ///< others are refused
+};
+
+/// y = activation(conv(x, w) + b + residual). x (N, H, W, C), w (K, R, S, C), b (K) or empty, residual like y or empty,
+/// y (N, P, Q, K): P = floor((H + 2 padding - dilation (R - 1) - 1) / stride) + 1, as in PyTorch.
+Var conv2d(Tape& tape, const Var& x, const Var& w, const Var& b, const Conv2dOptions& options = {},
+           Activation activation = Activation::kNone, const Var& residual = {});
+
+/// The transposed convolution, adjoint of conv2d with the same options and weight. x (N, P, Q, K), w (K, R, S, C), b
+/// (C) or empty, residual like y or empty, y (N, H, W, C): H = (P - 1) stride - 2 padding + dilation (R - 1) +
+/// output_padding + 1, as in PyTorch.
+Var conv_transpose2d(Tape& tape, const Var& x, const Var& w, const Var& b, const Conv2dOptions& options = {},
+                     Activation activation = Activation::kNone, const Var& residual = {});
 
 // Elementwise -------------------------------------------------------- kernels/activation.h, kernels/elementwise.h
 
