@@ -129,6 +129,11 @@ void compute_collective(Warp& warp, uint32_t members, uint8_t poison) {
       return vote(warp, members, operation);
     case Operation::kMatchAny:
       return match(warp, members);
+    case Operation::kMultiplyBf16:
+    case Operation::kMultiplyTf32:
+    case Operation::kLoadMatrices:
+    case Operation::kLoadMatricesTransposed:
+      return compute_matrices(warp, members, operation);
     default:
       return reduce(warp, members, operation);
   }

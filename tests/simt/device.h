@@ -34,6 +34,10 @@ enum class Operation : uint8_t {
   kAnd,
   kOr,
   kXor,
+  kMultiplyBf16,
+  kMultiplyTf32,
+  kLoadMatrices,
+  kLoadMatricesTransposed,
 };
 
 /// One lane's part in a warp collective. It lives on the lane's own stack while the lane waits; the last member to
@@ -42,7 +46,7 @@ struct Collective {
   Operation operation;
   uint32_t mask;   ///< lanes that take part
   void* value;     ///< in: this lane's value; out: its result
-  uint32_t bytes;  ///< of the value, at most 16
+  uint32_t bytes;  ///< of the value; of a shuffle at most 16
   int argument;    ///< source lane, distance, or lane mask of a shuffle
   int width;       ///< of a shuffle's segments
   Site site;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "tests/simt/report.h"
+#include "tests/simt/tensor_core.h"
 
 constinit thread_local uint3 threadIdx{0, 0, 0};
 constinit thread_local uint3 blockIdx{0, 0, 0};
@@ -149,6 +150,7 @@ void Scheduler::run_fiber() {
 void Scheduler::thread_exits(Thread& thread) {
   thread.state = ThreadState::kDone;
   --alive_;
+  drop_copies(thread);
   if (arrived_ > 0) {
     message_ = "a thread exited while " + std::to_string(arrived_) + " threads of its block wait at " +
                describe(barrier_site_);
@@ -297,6 +299,8 @@ void Scheduler::set_up_block() {
     thread.rank = rank;
     thread.state = ThreadState::kNew;
     thread.stack = nullptr;
+    thread.copies.clear();
+    thread.copy_group = 0;
     if (++index.x == grid_->block.x) index.x = 0, ++index.y;
     if (index.y == grid_->block.y) index.y = 0, ++index.z;
   }
@@ -378,5 +382,10 @@ void warp_collective(Collective& lane) { active->collective(lane); }
 void yield_thread() { active->yield(); }
 void trap(const char* reason, Site site) { active->trap(reason, site); }
 void* dynamic_shared() { return active->dynamic_shared(); }
+void start_copy(void* to, const void* from, uint32_t bytes, uint32_t copied) {
+  active->start_copy({to, from, bytes, copied});
+}
+void commit_copies() { active->commit_copies(); }
+void wait_for_copies(unsigned groups) { active->wait_for_copies(groups); }
 
 }  // namespace simt

@@ -32,6 +32,14 @@ bool run_grid(const Grid& grid);
 
 enum class ThreadState : uint8_t { kNew, kReady, kRunning, kAtBarrier, kInCollective, kDone };
 
+/// A copy to shared memory that has been started.
+struct AsyncCopy {
+  void* to;
+  const void* from;
+  uint32_t bytes, copied;  ///< zeros follow what is copied
+  unsigned group = 0;      ///< groups that the thread had committed before
+};
+
 struct Thread {
   FiberContext context;
   uint3 index{};      ///< threadIdx
@@ -40,6 +48,8 @@ struct Thread {
   Stack* stack = nullptr;
   void* fake_stack = nullptr;  ///< AddressSanitizer's
   Site waits_at;
+  std::vector<AsyncCopy> copies;  ///< not yet waited for, in order
+  unsigned copy_group = 0;
 };
 
 struct Warp {
@@ -61,6 +71,10 @@ class Scheduler {
   [[noreturn]] void trap(const char* reason, Site site);
   void* dynamic_shared() { return shared_.dynamic(); }
 
+  void start_copy(const AsyncCopy& copy);
+  void commit_copies() { ++running_->copy_group; }
+  void wait_for_copies(unsigned groups);
+
  private:
   static void fiber_entry();
   void run_fiber();
@@ -79,6 +93,7 @@ class Scheduler {
   /// Reports `message_`, and leaves for the host, which ends the launch.
   [[noreturn]] void fault(const char* kind);
   void thread_exits(Thread& thread);
+  void drop_copies(Thread& thread);
 
   void release_barrier(Thread* last);
   bool complete_collective(Warp& warp, const Thread* arriving);
@@ -119,5 +134,7 @@ class Scheduler {
 
 /// Computes the results of a complete collective; `members` are the lanes that take part.
 void compute_collective(Warp& warp, uint32_t members, uint8_t poison);
+/// Those of tensor_core.h among them.
+void compute_matrices(Warp& warp, uint32_t members, Operation operation);
 
 }  // namespace simt

@@ -6,3 +6,4 @@
 #include "tests/simt/intrinsics.h"
 #include "tests/simt/language.h"
 #include "tests/simt/runtime_api.h"
+#include "tests/simt/tensor_core.h"

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copies that a thread starts and later waits for (cp.async).
+#include <cstring>
+
+#include "tests/simt/report.h"
+#include "tests/simt/scheduler.h"
+#include "tests/simt/tensor_core.h"
+
+namespace simt {
+
+void Scheduler::start_copy(const AsyncCopy& copy) {
+  const uintptr_t addresses =
+      reinterpret_cast<uintptr_t>(copy.to) | (copy.copied ? reinterpret_cast<uintptr_t>(copy.from) : 0);
+  if (addresses % copy.bytes != 0) {
+    message_ = "an asynchronous copy of " + std::to_string(copy.bytes) + " bytes between unaligned addresses";
+    fault("misaligned");
+  }
+  std::memset(copy.to, config_.poison, copy.bytes);
+  running_->copies.push_back(copy);
+  running_->copies.back().group = running_->copy_group;
+}
+
+void Scheduler::wait_for_copies(unsigned groups) {
+  Thread& self = *running_;
+  size_t arrived = 0;
+  for (; arrived < self.copies.size() && self.copies[arrived].group + groups < self.copy_group; ++arrived) {
+    const AsyncCopy& copy = self.copies[arrived];
+    if (copy.copied) std::memcpy(copy.to, copy.from, copy.copied);
+    std::memset(static_cast<char*>(copy.to) + copy.copied, 0, copy.bytes - copy.copied);
+  }
+  self.copies.erase(self.copies.begin(), self.copies.begin() + static_cast<std::ptrdiff_t>(arrived));
+}
+
+/// A thread's copies end with it, wherever they stand.
+void Scheduler::drop_copies(Thread& thread) {
+  if (!thread.copies.empty()) report("async-copy", "a thread exited with copies it never waited for" + position());
+  thread.copies.clear();
+}
+
+}  // namespace simt
