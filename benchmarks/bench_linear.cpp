@@ -22,7 +22,7 @@ struct Layer {
         dx(x.size()),
         dw(w.size()),
         db(b.size()),
-        scratch(cpu::linear_backward_scratch_bytes(s, sizeof(float)) / sizeof(float)) {}
+        scratch(cpu::linear_backward_scratch_bytes({}, s, sizeof(float)) / sizeof(float)) {}
   std::vector<float> x, w, b, dy, y, dx, dw, db, scratch;
 };
 

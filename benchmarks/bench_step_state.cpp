@@ -12,7 +12,7 @@ int main(int argc, char** argv) {
       return [=, table = values<double>(int64_t{s.rows} * s.columns), row = values<double>(s.columns),
               statistics = values<float>(s.columns), fault = Fault{}, step = int64_t{0}]() mutable {
         const int64_t base = step;
-        cpu::schedule_load(ctx, s, table.data(), &base, &step, row.data(), &fault);
+        cpu::schedule_load(ctx, {s, table.data(), &base, row.data()}, &step, &fault);
         cpu::log_write(ctx, s, statistics.data(), nullptr, &step, &fault, table.data());
         cpu::advance_step(ctx, &fault, &step);
       };

@@ -2,23 +2,21 @@
 // The one door from ops to kernels.
 #pragma once
 
+#include <utility>
+
 #include "engine/tensor.h"
 #include "kernels/base/context.h"
 #include "kernels/base/error.h"
 
 namespace hourglass {
 
-/// Calls f(lane) with the lane of (device, dtype). `lane` is a Context and carries the storage type:
+/// f(lane) with the lane of (device, dtype), in a dry run too: what a kernel needs, such as its scratch memory.
 ///
-///     dispatch(tape.ctx(), x.dtype, [&](auto lane) {
-///       using T = typename decltype(lane)::type;
-///       relu_forward(lane, shape, x.as<T>(), y.as<T>());      // found in the lane's namespace: cpu:: (or cuda::)
-///     });
+///     const size_t bytes = ask(t.ctx(), x.dtype, [&](auto lane) { return foo_scratch_bytes(lane, shape); });
 ///
-/// On the measuring device nothing is called. Double runs on the CPU device alone, where gradients are checked.
+/// Double runs on the CPU device alone, where gradients are checked.
 template <class F>
-void dispatch(const Context& ctx, Dtype dtype, F&& f) {
-  if (ctx.device == Device::kMeasure) return;
+auto ask(const Context& ctx, Dtype dtype, F&& f) {
   if (ctx.device == Device::kCuda) {
 #if defined(HOURGLASS_CUDA_KERNELS)
     if (dtype == Dtype::kF32) return f(cuda::Lane<float>{ctx});
@@ -33,6 +31,19 @@ void dispatch(const Context& ctx, Dtype dtype, F&& f) {
     default:
       throw Error(Exit::kUsage, std::string("no CPU kernels for dtype ") + name_of(dtype));
   }
+}
+
+/// Calls f(lane) with the lane of (device, dtype). `lane` is a Context and carries the storage type:
+///
+///     dispatch(tape.ctx(), x.dtype, [&](auto lane) {
+///       using T = typename decltype(lane)::type;
+///       relu_forward(lane, shape, x.as<T>(), y.as<T>());      // found in the lane's namespace: cpu:: (or cuda::)
+///     });
+///
+/// In a dry run nothing is called.
+template <class F>
+void dispatch(const Context& ctx, Dtype dtype, F&& f) {
+  if (!ctx.measuring) ask(ctx, dtype, std::forward<F>(f));
 }
 
 }  // namespace hourglass

@@ -64,16 +64,15 @@ void Runtime::use_cuda(int device, const std::string& name) {
 }
 
 size_t Runtime::measure(const std::function<void()>& step) {
-  // Back to the real device whatever the step throws.
+  // Back to real runs whatever the step throws.
   struct Restore {
     Runtime& runtime;
-    Device device;
     ~Restore() {
-      runtime.ctx_.device = device;
+      runtime.ctx_.measuring = false;
       runtime.arena_.measure(false);
     }
-  } restore{*this, ctx_.device};
-  ctx_.device = Device::kMeasure;
+  } restore{*this};
+  ctx_.measuring = true;
   arena_.measure(true);
   arena_.clear_peak();
   step();

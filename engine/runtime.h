@@ -40,7 +40,7 @@ class Runtime {
   /// What the user should know: a driver that is too old for the device that is there. Often empty.
   const std::string& warning() const { return warning_; }
 
-  /// Runs `step` on the measuring device, which launches nothing, and returns the bytes of arena it needs.
+  /// Runs `step` dry, launching nothing, and returns the bytes of arena it needs on the device.
   size_t measure(const std::function<void()>& step);
   /// The most bytes that any step measured so far needs.
   size_t largest_step() const { return largest_step_; }

@@ -19,7 +19,6 @@ StepGraph::StepGraph(Runtime& runtime, TrainingState* state, std::function<void(
 }
 
 void StepGraph::call() {
-  if (state_) state_->load();
   step_();
   if (state_) state_->advance();
 }

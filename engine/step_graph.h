@@ -11,13 +11,13 @@
 
 namespace hourglass {
 
-/// Construction measures the function on the dry device, so that memory is known before the first step. A device that
+/// Construction runs the function dry, so that memory is known before the first step. A device that
 /// can replay captures the function once and replays it; therefore no host state may change inside it. The CPU device
 /// calls it each time. All phases share one arena, which the first run reserves for the largest of those constructed so
 /// far: construct every graph before the first run.
 class StepGraph {
  public:
-  /// A training step: the scheduled values are loaded before the function, log and counter advance after it.
+  /// A training step: the log, the counter and the scheduled values advance after the function.
   StepGraph(Runtime& runtime, TrainingState& state, std::function<void()> step);
   /// A phase that changes nothing: evaluation, sampling.
   StepGraph(Runtime& runtime, std::function<void()> phase);

@@ -11,12 +11,12 @@ namespace hourglass {
 TrainingState::TrainingState(const Context& ctx, const Parameters& parameters)
     : ctx_(&ctx),
       parameters_(&parameters),
-      memory_(ctx, aligned(sizeof(Words)) + (kWindow + 1) * kMostSchedules * sizeof(double), "training state"),
+      memory_(ctx, aligned(sizeof(Words)) + (kPlannedRows + 1) * kMostSchedules * sizeof(double), "training state"),
       log_(ctx, kWindow * (parameters.statistic_names().size() + 1) * sizeof(double), "log of a window") {
   words_ = memory_.as<Words>();
   write_device(ctx, words_, Words{});
   table_ = reinterpret_cast<double*>(memory_.as<std::byte>() + aligned(sizeof(Words)));
-  row_ = table_ + kWindow * kMostSchedules;
+  row_ = table_ + kPlannedRows * kMostSchedules;
 }
 
 const double* TrainingState::schedule(std::function<double(int64_t)> value) {
@@ -49,20 +49,16 @@ void TrainingState::set_step(int64_t step) {
 
 void TrainingState::plan(int64_t step) {
   if (step < planned_until_ && step >= planned_until_ - kWindow) return;
-  std::vector<double> table(static_cast<size_t>(kWindow) * kMostSchedules);
-  for (int64_t i = 0; i < kWindow; ++i) {
+  std::vector<double> table(static_cast<size_t>(kPlannedRows) * kMostSchedules);
+  for (int64_t i = 0; i < kPlannedRows; ++i) {
     double* row = table.data() + i * kMostSchedules;
     for (size_t k = 0; k < schedules_.size(); ++k) row[k] = schedules_[k](step + i);
   }
   to_device(*ctx_, table_, table.data(), table.size() * sizeof(double));
   write_device(*ctx_, &words_->base, step);
   planned_until_ = step + kWindow;
-}
-
-void TrainingState::load() {
-  dispatch(*ctx_, parameters_->dtype(), [&](auto lane) {
-    schedule_load(lane, {kWindow, kMostSchedules}, table_, &words_->base, &words_->step, row_, &words_->fault);
-  });
+  dispatch(*ctx_, parameters_->dtype(),
+           [&](auto lane) { schedule_load(lane, planned(), &words_->step, &words_->fault); });
 }
 
 void TrainingState::advance() {
@@ -70,7 +66,7 @@ void TrainingState::advance() {
   dispatch(*ctx_, parameters_->dtype(), [&](auto lane) {
     using T = typename decltype(lane)::type;
     finish_step(lane, {kWindow, columns}, static_cast<const T*>(parameters_->statistics()), &words_->norms[0],
-                &words_->fault, log_.as<double>(), &words_->step);
+                &words_->fault, log_.as<double>(), &words_->step, planned());
   });
 }
 

@@ -17,7 +17,7 @@ namespace hourglass {
 
 class TrainingState {
  public:
-  /// Steps that may run between two looks of the host: rows of the schedule and log tables.
+  /// Steps that may run between two looks of the host: rows of the log table.
   static constexpr int kWindow = 1024;
 
   /// The statistics of `parameters` are logged each step. Both must outlive this.
@@ -28,12 +28,13 @@ class TrainingState {
   /// A value that changes from step to step, a function of the step in double. Returns where the step finds it.
   const double* schedule(std::function<double(int64_t step)> value);
 
-  // Within a step.
-  void load();     ///< the step's row of scheduled values
-  void advance();  ///< log the statistics, then ++step; nothing while the fault is set
+  /// The end of a step: logs the statistics, then ++step, then the scheduled values of the next one are loaded; nothing
+  /// while the fault is set.
+  void advance();
 
   // Between steps, on the host.
-  /// Writes the scheduled values of kWindow steps from `step` on, unless it has some already.
+  /// Writes the scheduled values of kWindow steps from `step` on, and of the one after, which the last of them loads;
+  /// then loads those of the device's step. Nothing if `step` has been planned already.
   void plan(int64_t step);
   int64_t step() const;
   void set_step(int64_t step);
@@ -65,6 +66,9 @@ class TrainingState {
     Norm norms[kMostOptimizers + 1];
   };
   static constexpr int kMostSchedules = 16;
+  static constexpr int kPlannedRows = kWindow + 1;
+
+  Schedule planned() const { return {{kPlannedRows, kMostSchedules}, table_, &words_->base, row_}; }
 
   const Context* ctx_;
   const Parameters* parameters_;
@@ -75,7 +79,7 @@ class TrainingState {
   double* row_;
   int optimizers_ = 0;
   mutable int64_t expected_step_ = 0;
-  int64_t planned_until_ = -1;  // the first step that has no row in the table
+  int64_t planned_until_ = -1;  // the first step that must be planned anew
 };
 
 }  // namespace hourglass

@@ -14,7 +14,7 @@ int64_t weight_at(const LinearShape& s, int64_t k, int64_t c) {
 
 }  // namespace
 
-size_t linear_backward_scratch_bytes(LinearShape s, size_t element_bytes) {
+size_t linear_backward_scratch_bytes(const Context&, LinearShape s, size_t element_bytes) {
   if (s.activation == Activation::kNone) return 0;
   return static_cast<size_t>(s.N) * static_cast<size_t>(s.K) * element_bytes;
 }

@@ -203,7 +203,7 @@ void launch_backward(const Context& ctx, Backward<T> p) {
 
 }  // namespace
 
-size_t linear_backward_scratch_bytes(LinearShape, size_t) { return 0; }
+size_t linear_backward_scratch_bytes(const Context&, LinearShape, size_t) { return 0; }
 
 template <class T>
 void linear_forward(const Context& ctx, LinearShape s, const T* x, const T* w, const T* b, T* y) {

@@ -37,12 +37,12 @@ struct LinearShape {
 namespace cpu {
 
 /// Bytes of the scratch of linear_backward (it holds dz); 0 without an activation.
-size_t linear_backward_scratch_bytes(LinearShape s, size_t element_bytes);
+size_t linear_backward_scratch_bytes(const Context& ctx, LinearShape s, size_t element_bytes);
 
 template <class T>
 void linear_forward(const Context& ctx, LinearShape s, const T* x, const T* w, const T* b, T* y);
 
-/// `scratch`: linear_backward_scratch_bytes(s, sizeof(T)) bytes, aligned for T; may be null if that is 0.
+/// `scratch`: linear_backward_scratch_bytes(ctx, s, sizeof(T)) bytes, aligned for T; may be null if that is 0.
 template <class T>
 void linear_backward(const Context& ctx, LinearShape s, const T* x, const T* w, const T* y, const T* dy, void* scratch,
                      Grad<T> dx, Grad<T> dw, Grad<T> db);
@@ -57,7 +57,7 @@ void linear_backward(const Context& ctx, LinearShape s, const float* x, const fl
 namespace cuda {
 
 /// 0: the backward recomputes dz wherever it reads it, and never stores it.
-size_t linear_backward_scratch_bytes(LinearShape s, size_t element_bytes);
+size_t linear_backward_scratch_bytes(const Context& ctx, LinearShape s, size_t element_bytes);
 
 /// T: float, or bf16 with float arithmetic. Computed by cuBLASLt as gemm is, if the activation is none, or relu with a
 /// bias.

@@ -7,11 +7,10 @@
 
 namespace hourglass::cpu {
 
-void schedule_load(const Context&, TableShape s, const double* table, const int64_t* base, const int64_t* step,
-                   double* row, Fault* fault) {
-  const int64_t r = *step - *base;
-  if (r >= 0 && r < s.rows) {
-    std::copy_n(table + r * s.columns, s.columns, row);
+void schedule_load(const Context&, const Schedule& s, const int64_t* step, Fault* fault) {
+  const int64_t r = *step - *s.base;
+  if (r >= 0 && r < s.shape.rows) {
+    std::copy_n(s.table + r * s.shape.columns, s.shape.columns, s.row);
   } else if (fault->code == 0) {
     *fault = {static_cast<int32_t>(Exit::kInternal), kFaultSchedule, *step, r};
   }
@@ -31,17 +30,20 @@ void advance_step(const Context&, const Fault* fault, int64_t* step) {
 }
 
 template <class T>
-void finish_step(const Context& ctx, TableShape s, const T* statistics, const Norm* norm, const Fault* fault,
-                 double* table, int64_t* step) {
+void finish_step(const Context& ctx, TableShape s, const T* statistics, const Norm* norm, Fault* fault, double* table,
+                 int64_t* step, const Schedule& schedule) {
   log_write(ctx, s, statistics, norm, step, fault, table);
   advance_step(ctx, fault, step);
+  if (fault->code == 0 && schedule.shape.rows > 0) schedule_load(ctx, schedule, step, fault);
 }
 
 template void log_write<float>(const Context&, TableShape, const float*, const Norm*, const int64_t*, const Fault*,
                                double*);
 template void log_write<double>(const Context&, TableShape, const double*, const Norm*, const int64_t*, const Fault*,
                                 double*);
-template void finish_step(const Context&, TableShape, const float*, const Norm*, const Fault*, double*, int64_t*);
-template void finish_step(const Context&, TableShape, const double*, const Norm*, const Fault*, double*, int64_t*);
+template void finish_step(const Context&, TableShape, const float*, const Norm*, Fault*, double*, int64_t*,
+                          const Schedule&);
+template void finish_step(const Context&, TableShape, const double*, const Norm*, Fault*, double*, int64_t*,
+                          const Schedule&);
 
 }  // namespace hourglass::cpu

@@ -9,15 +9,18 @@ namespace {
 
 constexpr int kThreads = 128;
 
-__global__ void __launch_bounds__(kThreads)
-    schedule_load_block_kernel(TableShape s, const double* table, const int64_t* base, const int64_t* step, double* row,
-                               Fault* fault) {
-  const int64_t r = *step - *base;
-  if (r >= 0 && r < s.rows) {
-    for (int c = static_cast<int>(threadIdx.x); c < s.columns; c += kThreads) row[c] = table[r * s.columns + c];
+__device__ __forceinline__ void load_row(const Schedule& s, int64_t step, Fault* fault) {
+  const int64_t r = step - *s.base;
+  if (r >= 0 && r < s.shape.rows) {
+    const double* const from = s.table + r * s.shape.columns;
+    for (int c = static_cast<int>(threadIdx.x); c < s.shape.columns; c += kThreads) s.row[c] = from[c];
   } else if (threadIdx.x == 0 && fault->code == 0) {
-    *fault = {static_cast<int32_t>(Exit::kInternal), kFaultSchedule, *step, r};
+    *fault = {static_cast<int32_t>(Exit::kInternal), kFaultSchedule, step, r};
   }
+}
+
+__global__ void __launch_bounds__(kThreads) schedule_load_block_kernel(Schedule s, const int64_t* step, Fault* fault) {
+  load_row(s, *step, fault);
 }
 
 template <class T>
@@ -43,20 +46,20 @@ __global__ void advance_step_block_kernel(const Fault* fault, int64_t* step) {
 
 template <class T>
 __global__ void __launch_bounds__(kThreads)
-    finish_step_block_kernel(TableShape s, const T* statistics, const Norm* norm, const Fault* fault, double* table,
-                             int64_t* step) {
+    finish_step_block_kernel(TableShape s, const T* statistics, const Norm* norm, Fault* fault, double* table,
+                             int64_t* step, Schedule schedule) {
   if (fault->code != 0) return;  // the whole block
   const int64_t now = *step;
   write_row(s, statistics, norm, now, table);
-  __syncthreads();  // every thread has read the counter
+  __syncthreads();  // every thread has read the counter and the fault
   if (threadIdx.x == 0) *step = now + 1;
+  if (schedule.shape.rows > 0) load_row(schedule, now + 1, fault);
 }
 
 }  // namespace
 
-void schedule_load(const Context& ctx, TableShape s, const double* table, const int64_t* base, const int64_t* step,
-                   double* row, Fault* fault) {
-  gpu::launch(schedule_load_block_kernel, 1, kThreads, 0, gpu::stream(ctx), s, table, base, step, row, fault);
+void schedule_load(const Context& ctx, const Schedule& schedule, const int64_t* step, Fault* fault) {
+  gpu::launch(schedule_load_block_kernel, 1, kThreads, 0, gpu::stream(ctx), schedule, step, fault);
 }
 
 template <class T>
@@ -71,12 +74,14 @@ void advance_step(const Context& ctx, const Fault* fault, int64_t* step) {
 }
 
 template <class T>
-void finish_step(const Context& ctx, TableShape s, const T* statistics, const Norm* norm, const Fault* fault,
-                 double* table, int64_t* step) {
-  gpu::launch(finish_step_block_kernel<T>, 1, kThreads, 0, gpu::stream(ctx), s, statistics, norm, fault, table, step);
+void finish_step(const Context& ctx, TableShape s, const T* statistics, const Norm* norm, Fault* fault, double* table,
+                 int64_t* step, const Schedule& schedule) {
+  gpu::launch(finish_step_block_kernel<T>, 1, kThreads, 0, gpu::stream(ctx), s, statistics, norm, fault, table, step,
+              schedule);
 }
 
 template void log_write(const Context&, TableShape, const float*, const Norm*, const int64_t*, const Fault*, double*);
-template void finish_step(const Context&, TableShape, const float*, const Norm*, const Fault*, double*, int64_t*);
+template void finish_step(const Context&, TableShape, const float*, const Norm*, Fault*, double*, int64_t*,
+                          const Schedule&);
 
 }  // namespace hourglass::cuda

@@ -33,12 +33,20 @@ struct TableShape {
   int columns = 0;
 };
 
+/// Scheduled values of the steps from `*base` on, a row a step, and the row that the kernels of a step read. The host
+/// writes table and base for the steps ahead.
+struct Schedule {
+  TableShape shape;  ///< no rows: nothing is scheduled
+  const double* table = nullptr;
+  const int64_t* base = nullptr;
+  double* row = nullptr;  ///< (columns)
+};
+
 namespace cpu {
 
-/// row (columns) = table[*step - *base]. The host writes the rows of the steps ahead and `*base`, the step of row 0.
-/// A step that has no row leaves `row` and sets the fault {kInternal, kFaultSchedule, step, row number}.
-void schedule_load(const Context& ctx, TableShape s, const double* table, const int64_t* base, const int64_t* step,
-                   double* row, Fault* fault);
+/// row = table[*step - *base]. A step that has no row leaves `row` and sets the fault {kInternal, kFaultSchedule, step,
+/// row number}.
+void schedule_load(const Context& ctx, const Schedule& schedule, const int64_t* step, Fault* fault);
 
 /// table[*step % rows] = {statistics[0], ..., statistics[columns - 2], norm->norm}: the table is a ring, and its last
 /// column is the gradient norm (0 if `norm` is null). Does nothing while the fault is set.
@@ -49,18 +57,18 @@ void log_write(const Context& ctx, TableShape s, const T* statistics, const Norm
 /// ++*step. Does nothing while the fault is set.
 void advance_step(const Context& ctx, const Fault* fault, int64_t* step);
 
-/// log_write, then advance_step: the end of a step in one launch.
+/// log_write, advance_step, then schedule_load for the step to come: the end of a step in one launch. A step that was
+/// refused keeps its row.
 template <class T>
-void finish_step(const Context& ctx, TableShape s, const T* statistics, const Norm* norm, const Fault* fault,
-                 double* table, int64_t* step);
+void finish_step(const Context& ctx, TableShape s, const T* statistics, const Norm* norm, Fault* fault, double* table,
+                 int64_t* step, const Schedule& schedule);
 
 }  // namespace cpu
 
 namespace cuda {
 
 /// T: float. Everything behind a pointer is device memory.
-void schedule_load(const Context& ctx, TableShape s, const double* table, const int64_t* base, const int64_t* step,
-                   double* row, Fault* fault);
+void schedule_load(const Context& ctx, const Schedule& schedule, const int64_t* step, Fault* fault);
 
 template <class T>
 void log_write(const Context& ctx, TableShape s, const T* statistics, const Norm* norm, const int64_t* step,
@@ -69,8 +77,8 @@ void log_write(const Context& ctx, TableShape s, const T* statistics, const Norm
 void advance_step(const Context& ctx, const Fault* fault, int64_t* step);
 
 template <class T>
-void finish_step(const Context& ctx, TableShape s, const T* statistics, const Norm* norm, const Fault* fault,
-                 double* table, int64_t* step);
+void finish_step(const Context& ctx, TableShape s, const T* statistics, const Norm* norm, Fault* fault, double* table,
+                 int64_t* step, const Schedule& schedule);
 
 }  // namespace cuda
 }  // namespace hourglass

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "engine/optimizers.h"
+#include "engine/step_graph.h"
 #include "tests/tape_model.h"
 
 namespace hourglass::test {
@@ -35,7 +36,6 @@ struct TwoNetworks : TapeFixture {
   /// Gradients: 2 g for the generator, `slope` for each element of the discriminator.
   void run(double slope) {
     state.plan(state.step());
-    state.load();
     tape.rewind();
     const Var x = full(tape, {1, 3}, Dtype::kF64, 0);
     tape.backward({{squared_error(tape, generator, x), 1, value}}, parameters.group("generator"));
@@ -84,6 +84,28 @@ TEST(commit, a_statistic_that_is_not_finite_is_a_fault_too) {
   Optimizer::commit(f.tape, {&f.generator_step, &f.discriminator_step});
   EXPECT_EQ(f.state.fault().index, f.parameters.slab_elements());
   EXPECT_EQ(f.copy(f.generator), g);
+}
+
+/// Whatever the step that begins a window, and also after a jump.
+TEST(commit, scheduled_values_follow_the_step_across_windows) {
+  TapeFixture f(Dtype::kF32);
+  f.parameter("w", {1});
+  f.allocate();
+  TrainingState state(f.runtime.ctx(), f.parameters);
+  const double* const value = state.schedule([](int64_t step) { return 0.5 * static_cast<double>(step); });
+  std::vector<double> seen;
+  StepGraph step(f.runtime, state, [&] {
+    if (!f.runtime.ctx().measuring) seen.push_back(*value);
+  });
+  for (const int64_t first : {int64_t{0}, int64_t{700}, int64_t{5}}) {
+    state.set_step(first);
+    seen.clear();
+    constexpr int kSteps = 2 * TrainingState::kWindow + 2;
+    for (int i = 0; i < kSteps; ++i) step.run();
+    for (int i = 0; i < kSteps; ++i) ASSERT_EQ(seen[static_cast<size_t>(i)], 0.5 * static_cast<double>(first + i));
+    EXPECT_EQ(state.fault().code, 0);
+    EXPECT_EQ(state.step(), first + kSteps);
+  }
 }
 
 TEST(commit, names_keep_the_state_of_optimizers_apart) {

@@ -92,7 +92,7 @@ void check_linear(const F& f, const std::string& name, Activation activation, bo
   const auto x = f.in(name + "/x"), w = f.in(name + "/w"), b = f.in(name + "/b"), dy = f.in(name + "/dy");
   const LinearShape s{f.rows(name + "/x"), f.columns(name + "/x"), f.columns(name + "/y"), activation, transposed};
   auto y = f.like(name + "/y"), dx = f.like(name + "/dx"), dw = f.like(name + "/dw"), db = f.like(name + "/db");
-  std::vector<double> scratch(cpu::linear_backward_scratch_bytes(s, sizeof(Element<F>)) / sizeof(double) + 1);
+  std::vector<double> scratch(cpu::linear_backward_scratch_bytes({}, s, sizeof(Element<F>)) / sizeof(double) + 1);
   RUN(linear_forward, s, x.data(), w.data(), b.data(), y.data());
   RUN(linear_backward, s, x.data(), w.data(), y.data(), dy.data(), scratch.data(), set(dx), set(dw), set(db));
   f.expect(name + "/y", y, s.C);
@@ -118,8 +118,8 @@ TEST(GoldenOps, LinearThenGelu) {
     const LinearShape s{f.rows(name + "x"), f.columns(name + "x"), f.rows(name + "w")};
     auto hidden = f.like(name + "y"), y = f.like(name + "y"), dhidden = f.like(name + "y");
     auto dx = f.like(name + "dx"), dw = f.like(name + "dw"), db = f.like(name + "db");
-    std::vector<double> scratch(cpu::linear_backward_scratch_bytes(s, sizeof(Element<decltype(f)>)) / sizeof(double) +
-                                1);
+    std::vector<double> scratch(
+        cpu::linear_backward_scratch_bytes({}, s, sizeof(Element<decltype(f)>)) / sizeof(double) + 1);
     const ActivationShape gelu{y.size(), Activation::kGelu};
     RUN(linear_forward, s, x.data(), w.data(), b.data(), hidden.data());
     RUN(activation_forward, gelu, hidden.data(), y.data());

@@ -47,7 +47,7 @@ template <class T>
 Results<T> run(const Context& ctx, const LinearShape& s, const Inputs<T>& in, bool timed,
                const std::vector<T>* output = nullptr) {
   Guarded<T> y(y_size(s)), dx(x_size(s)), dw(w_size(s)), db(s.K);
-  Guarded<T> scratch(static_cast<int64_t>(cpu::linear_backward_scratch_bytes(s, sizeof(T)) / sizeof(T)));
+  Guarded<T> scratch(static_cast<int64_t>(cpu::linear_backward_scratch_bytes({}, s, sizeof(T)) / sizeof(T)));
   const Grad<T> gx{dx.data()}, gw{dw.data()}, gb{db.data()};
   const T *x = in.x.data(), *w = in.w.data(), *dy = in.dy.data();
   if constexpr (std::is_same_v<T, float>) {
@@ -138,7 +138,7 @@ TEST(Linear, SetsAddsAndSkips) {
     const auto in = Inputs<float>::random(s);
     std::vector<float> y(static_cast<size_t>(y_size(s)));
     cpu::linear_forward({}, s, in.x.data(), in.w.data(), in.b.data(), y.data());
-    std::vector<float> scratch(cpu::linear_backward_scratch_bytes(s, sizeof(float)) / sizeof(float));
+    std::vector<float> scratch(cpu::linear_backward_scratch_bytes({}, s, sizeof(float)) / sizeof(float));
     const auto both = [&](int64_t n, auto&& call, int64_t K, const char* name) {
       expect_set_and_add<float>(
           n, [&](Grad<float> g) { call(g, true); }, fp32_tolerance(K), name);

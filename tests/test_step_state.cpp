@@ -13,7 +13,7 @@ TEST(StepState, ScheduleLoadsTheRowOfTheStep) {
       const int64_t base = 1000, step = base + r;
       Guarded<double> row(s.columns);
       Fault fault;
-      cpu::schedule_load({}, s, table.data(), &base, &step, row.data(), &fault);
+      cpu::schedule_load({}, {s, table.data(), &base, row.data()}, &step, &fault);
       expect_same_bits(row, std::vector<double>(table.begin() + r * s.columns, table.begin() + (r + 1) * s.columns));
       EXPECT_EQ(fault.code, 0);
     }
@@ -26,14 +26,14 @@ TEST(StepState, ScheduleWithoutARowIsAFault) {
     const int64_t base = 10;
     Guarded<double> row(2);
     Fault fault;
-    cpu::schedule_load({}, {2, 2}, table.data(), &base, &step, row.data(), &fault);
+    cpu::schedule_load({}, {{2, 2}, table.data(), &base, row.data()}, &step, &fault);
     EXPECT_TRUE(std::isnan(row[0]) && std::isnan(row[1]));
     EXPECT_EQ(fault.code, 1);
     EXPECT_EQ(fault.op, kFaultSchedule);
     EXPECT_EQ(fault.step, step);
     EXPECT_EQ(fault.index, step - base);
     fault = {6, 0, 3, 4};
-    cpu::schedule_load({}, {2, 2}, table.data(), &base, &step, row.data(), &fault);
+    cpu::schedule_load({}, {{2, 2}, table.data(), &base, row.data()}, &step, &fault);
     EXPECT_EQ(fault.code, 6) << "the first fault stays";
   }
 }
@@ -82,15 +82,39 @@ TEST(StepState, NothingMovesWhileTheFaultIsSet) {
 
 TEST(StepState, FinishingLogsTheStepAndThenAdvances) {
   const std::vector<float> statistics = {1, 2, 3};
-  const Fault fault{6, 0, 0, 0}, none;
+  Fault fault{6, 0, 0, 0}, none;
   int64_t step = 7;
   Guarded<double> table(8);
-  cpu::finish_step({}, {2, 4}, statistics.data(), nullptr, &fault, table.data(), &step);
+  cpu::finish_step({}, {2, 4}, statistics.data(), nullptr, &fault, table.data(), &step, {});
   EXPECT_EQ(step, 7);
-  cpu::finish_step({}, {2, 4}, statistics.data(), nullptr, &none, table.data(), &step);
+  cpu::finish_step({}, {2, 4}, statistics.data(), nullptr, &none, table.data(), &step, {});
   EXPECT_EQ(step, 8);
   EXPECT_TRUE(std::isnan(table[0]));
   expect_same_bits(std::vector<double>(table.begin() + 4, table.end()), std::vector<double>{1, 2, 3, 0});
+}
+
+TEST(StepState, FinishingLoadsTheRowOfTheNextStep) {
+  const std::vector<double> scheduled = {0, 1, 10, 11, 20, 21};
+  const int64_t base = 7;
+  int64_t step = 7;
+  std::vector<double> row = {-1, -1};
+  const Schedule schedule{{3, 2}, scheduled.data(), &base, row.data()};
+  Fault fault{6, 0, 0, 0};
+  const auto finish = [&] { cpu::finish_step<float>({}, {}, nullptr, nullptr, &fault, nullptr, &step, schedule); };
+  finish();
+  EXPECT_EQ(row, (std::vector<double>{-1, -1})) << "a refused step keeps its row";
+  fault = {};
+  finish();
+  EXPECT_EQ(row, (std::vector<double>{10, 11}));
+  finish();
+  EXPECT_EQ(row, (std::vector<double>{20, 21}));
+  EXPECT_EQ(fault.code, 0);
+  finish();
+  EXPECT_EQ(step, 10);
+  EXPECT_EQ(row, (std::vector<double>{20, 21}));
+  EXPECT_EQ(fault.op, kFaultSchedule);
+  EXPECT_EQ(fault.step, 10);
+  EXPECT_EQ(fault.index, 3);
 }
 
 }  // namespace

@@ -35,12 +35,15 @@ Var linear(Tape& tape, const Var& x, const Var& w, const Var& b, Activation acti
     linear_forward(lane, s, x.as<const T>(), w.as<const T>(), b.as<const T>(), y.as<T>());
   });
   tape.on_backward("linear", {y}, [s, x, w, b, y](Tape& t) {
-    void* scratch = t.scratch(cpu::linear_backward_scratch_bytes(s, size_of(x.dtype)));
+    void* scratch = t.scratch(ask(t.ctx(), x.dtype, [&](auto lane) {
+      return linear_backward_scratch_bytes(lane, s, sizeof(typename decltype(lane)::type));
+    }));
     const Slot dx = t.grad_slot(x), dw = t.grad_slot(w), db = t.grad_slot(b);
     dispatch(t.ctx(), x.dtype, [&](auto lane) {
       using T = typename decltype(lane)::type;
       linear_backward(lane, s, x.as<const T>(), w.as<const T>(), y.as<const T>(),
-                      static_cast<const T*>(t.output_grad(y)), scratch, dx.as<T>(), dw.as<T>(), db.as<T>());
+                      static_cast<const T*>(t.output_grad(y)), scratch, dx.as<T>(), dw.as<acc_t<T>>(),
+                      db.as<acc_t<T>>());
     });
   });
   return y;

@@ -10,8 +10,7 @@ namespace hourglass {
 
 class ThreadPool;
 
-/// kMeasure is the dry device: ops allocate from it, and launch nothing. Start-up uses it to size the arena.
-enum class Device : uint8_t { kCpu, kCuda, kMeasure };
+enum class Device : uint8_t { kCpu, kCuda };
 
 /// Partial sums of one kernel at a time: there is one stream.
 inline constexpr int64_t kWorkspaceBytes = int64_t{1} << 20;
@@ -22,6 +21,7 @@ enum class Math : uint8_t { kFp32, kTf32 };
 
 struct Context {
   Device device = Device::kCpu;
+  bool measuring = false;         ///< a dry run for `device`: ops allocate, and launch nothing; it sizes the arena
   ThreadPool* threads = nullptr;  ///< CPU: null means run on the calling thread alone; results are the same bits
   void* workspace = nullptr;      ///< CUDA: kWorkspaceBytes for partial sums, the first 256 bytes tickets; zeroed once
   void* stream = nullptr;         ///< CUDA: the one explicit stream
