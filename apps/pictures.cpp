@@ -14,8 +14,6 @@
 namespace hourglass {
 namespace {
 
-ImageShape image_shape(const ModelConfig& c) { return {c.height, c.width, c.channels}; }
-
 /// One curve of `key` over the epochs.
 Series series(const std::vector<Json>& metrics, const std::string& key, const std::string& name, bool markers) {
   Series s;
@@ -107,7 +105,7 @@ Matrix first_images(const Dataset& dataset, const std::vector<int32_t>& split, i
 void write_reconstructions(const std::filesystem::path& path, const Matrix& images, const Matrix& reconstructions,
                            const ModelConfig& config) {
   const FigureRow rows[] = {{"input", images.values.data()}, {"output", reconstructions.values.data()}};
-  write_png(path, draw_comparison(rows, static_cast<int>(images.rows), image_shape(config)));
+  write_png(path, draw_comparison(rows, static_cast<int>(images.rows), config.image()));
 }
 
 void write_grid(const std::filesystem::path& path, const Matrix& images, const ModelConfig& config, int columns,
@@ -115,7 +113,7 @@ void write_grid(const std::filesystem::path& path, const Matrix& images, const M
   FigureOptions options;
   options.columns = columns;
   options.gap = gap;
-  write_png(path, draw_image_grid(images.values.data(), static_cast<int>(images.rows), image_shape(config), options));
+  write_png(path, draw_image_grid(images.values.data(), static_cast<int>(images.rows), config.image(), options));
 }
 
 void write_scatter(const std::filesystem::path& path, const Matrix& codes, const std::vector<int32_t>& labels,

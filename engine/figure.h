@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pictures of pictures: samples and reconstructions laid out on white, scaled by a whole number so that every pixel of
-// a small image stays a crisp square.
+// a small image stays a crisp square. 3 channels are red, green, blue; of any other number the first is drawn, in gray.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <string>
 
+#include "engine/image_shape.h"
 #include "engine/io/png.h"
 
 namespace hourglass {
-
-/// Extents of one image. 3 channels are red, green, blue; of any other number the first is drawn, in gray.
-struct ImageShape {
-  int height = 28, width = 28, channels = 1;
-};
 
 struct FigureOptions {
   int columns = 0;          ///< images a row; 0: about as wide as high

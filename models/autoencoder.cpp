@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/autoencoder.h"
 
-#include "models/layout.h"
-
 namespace hourglass {
 namespace {
 
-Mlp make_decoder(Parameters& parameters, const ModelConfig& c, const Mlp& encoder, Groups group) {
-  if (c.tied_weights) return Mlp(parameters, "decoder", encoder.pointers(), c.activation, Activation::kNone, group);
-  return Mlp(parameters, "decoder", decoder_sizes(c), c.activation, Activation::kNone, group);
+Network make_decoder(Parameters& parameters, const ModelConfig& c, const Network& encoder, Groups group) {
+  if (!c.tied_weights) return Network(parameters, "decoder", c.decoder_layers(), c.activation, group);
+  return Network(parameters, "decoder", encoder.linear_layers(), c.activation, Activation::kNone, group);
 }
 
 }  // namespace
 
 Autoencoder::Autoencoder(Parameters& parameters, const ModelConfig& c)
     : Model(parameters, c),
-      encoder_(parameters, "encoder", encoder_sizes(c, c.latent), c.activation, c.code_activation, encoder_group()),
+      encoder_(parameters, "encoder", c.encoder_layers(), c.activation, encoder_group()),
       decoder_(make_decoder(parameters, c, encoder_, decoder_group())) {}
 
 Autoencoder::Output Autoencoder::forward(Tape& tape, const Var& x) const {

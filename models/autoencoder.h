@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fully connected autoencoder: code = encoder(x), y = decoder(code), trained on -log p(x | y).
+// Autoencoder, fully connected or convolutional: code = encoder(x), y = decoder(code), trained on -log p(x | y).
 // Source: Hinton and Salakhutdinov, Science 313 (2006). Lecture notes that teach it: docs/lecture-notes.md.
 #pragma once
 
-#include "models/mlp.h"
 #include "models/model.h"
+#include "models/network.h"
 
 namespace hourglass {
 
-/// Layers pixels - hidden... - latent and its mirror. Parameters "encoder.<i>.weight|bias", "decoder.<i>.weight|bias".
+/// An encoder to the code and a decoder back, as the config says. Parameters "encoder.<i>.weight|bias",
+/// "decoder.<i>.weight|bias".
 class Autoencoder : public Model {
  public:
   Autoencoder(Parameters& parameters, const ModelConfig& config);
@@ -26,7 +27,7 @@ class Autoencoder : public Model {
   Var decode(Tape& tape, const Var& z) const override { return decoder_(tape, z); }
 
  private:
-  Mlp encoder_, decoder_;
+  Network encoder_, decoder_;
 };
 
 }  // namespace hourglass

@@ -34,6 +34,32 @@ const char* name_of(LikelihoodKind likelihood) {
   return likelihood == LikelihoodKind::kBernoulli ? "bernoulli" : "gaussian";
 }
 
+Architecture ModelConfig::trunk_layers() const {
+  Architecture layers;
+  if (!encoder.empty()) {
+    layers = parse_architecture("--encoder", encoder);
+  } else {
+    for (int units : hidden) layers.push_back({.units = units});
+  }
+  infer_shapes("--encoder", layers, image());
+  return layers;
+}
+
+Architecture ModelConfig::encoder_layers() const {
+  Architecture layers = trunk_layers();
+  if (kind == ModelKind::kAutoencoder && !spatial_code) {
+    layers.push_back({.units = latent, .own_activation = true, .activation = code_activation});
+    infer_shapes("--encoder", layers, image());
+  }
+  return layers;
+}
+
+Architecture ModelConfig::decoder_layers() const {
+  const int code = spatial_code ? 0 : latent;
+  if (decoder.empty()) return mirror(trunk_layers(), code, image());
+  return complete_decoder(parse_architecture("--decoder", decoder), trunk_layers(), code, image());
+}
+
 void ModelConfig::check() const {
   const auto positive = [](const char* field, int value) {
     expect(value > 0, field, "at least 1", std::to_string(value));
@@ -47,6 +73,15 @@ void ModelConfig::check() const {
          std::to_string(height) + " x " + std::to_string(width) + " x " + std::to_string(channels));
   positive("--latent", latent);
   for (int width_of_layer : hidden) positive("--hidden", width_of_layer);
+  expect(!tied_weights || (encoder.empty() && decoder.empty()), "--tied-weights",
+         "fully connected layers, given by --hidden", "an --encoder or --decoder");
+  expect(!spatial_code || kind == ModelKind::kAutoencoder, "--latent", "at least 1 for a VAE", "0");
+  const Architecture trunk = trunk_layers();
+  if (spatial_code) {
+    expect(!trunk.empty() && trunk.back().out.elements() == latent, "--latent", "the size of the encoder's output",
+           std::to_string(latent));
+  }
+  decoder_layers();
   expect(sigma > 0 && std::isfinite(sigma), "--sigma", "a positive number or learned", std::to_string(sigma));
   expect(kind == ModelKind::kAutoencoder || code_activation == Activation::kNone, "--code-activation",
          "none for a VAE, whose code is a Gaussian", activation_name(code_activation));
@@ -60,7 +95,10 @@ Json to_json(const ModelConfig& c) {
                        {"width", c.width},
                        {"channels", c.channels},
                        {"hidden", hidden},
+                       {"encoder", c.encoder},
+                       {"decoder", c.decoder},
                        {"latent", c.latent},
+                       {"spatial_code", c.spatial_code},
                        {"activation", activation_name(c.activation)},
                        {"code_activation", activation_name(c.code_activation)},
                        {"likelihood", name_of(c.likelihood)},
@@ -88,6 +126,11 @@ ModelConfig model_config_from_json(const Json& json) {
     const int64_t value = width.as_integer();
     if (value < 1 || value > kMostUnits) unknown("hidden", std::to_string(value));
     c.hidden.push_back(static_cast<int>(value));
+  }
+  if (json.find("encoder")) {  // since convolutions are there
+    c.encoder = json.get_string("encoder");
+    c.decoder = json.get_string("decoder");
+    c.spatial_code = json.get_bool("spatial_code");
   }
   c.activation = activation_from(json, "activation");
   c.code_activation = activation_from(json, "code_activation");

@@ -7,6 +7,7 @@
 
 #include "engine/io/json.h"
 #include "kernels/activation.h"
+#include "models/architecture.h"
 
 namespace hourglass {
 
@@ -16,8 +17,11 @@ enum class LikelihoodKind { kBernoulli, kGaussian };
 struct ModelConfig {
   ModelKind kind = ModelKind::kVae;
   int height = 28, width = 28, channels = 1;
-  std::vector<int> hidden{400};  ///< encoder layers; the decoder mirrors them; empty: none
-  int latent = 20;
+  std::vector<int> hidden{400};  ///< fully connected encoder layers; the decoder mirrors them; empty: none
+  std::string encoder{};         ///< instead of `hidden`: "conv 32 4 2; dense 256" (architecture.h); empty: none
+  std::string decoder{};         ///< empty: the mirror of the encoder
+  int latent = 20;               ///< size of the code
+  bool spatial_code = false;     ///< the code is the trunk's output, and `latent` its size; autoencoder only
   Activation activation = Activation::kRelu;
   Activation code_activation = Activation::kNone;  ///< of the code; autoencoder only
   LikelihoodKind likelihood = LikelihoodKind::kBernoulli;
@@ -26,6 +30,13 @@ struct ModelConfig {
   bool tied_weights = false;   ///< the decoder uses the encoder's weights, transposed
 
   int pixels() const { return height * width * channels; }
+  ImageShape image() const { return {height, width, channels}; }
+  /// The encoder below its code, or a VAE's head, shapes inferred.
+  Architecture trunk_layers() const;
+  /// The encoder: the trunk, and an autoencoder's code.
+  Architecture encoder_layers() const;
+  /// From the code to the image.
+  Architecture decoder_layers() const;
   /// Throws Error(kUsage) naming the field, what was expected and what was given.
   void check() const;
 };

@@ -2,20 +2,13 @@
 #include "models/vae.h"
 
 #include "kernels/base/error.h"
-#include "models/layout.h"
 
 namespace hourglass {
 namespace {
 
-/// Every layer of the encoder but the head.
-std::vector<int> trunk_sizes(const ModelConfig& c) {
-  std::vector<int> sizes = encoder_sizes(c, c.latent);
-  sizes.pop_back();
-  return sizes;
-}
-
 std::vector<Linear> make_head(Parameters& parameters, const ModelConfig& c, Groups group) {
-  const int in = trunk_sizes(c).back();
+  const Architecture trunk = c.trunk_layers();
+  const int in = static_cast<int>(trunk.empty() ? c.pixels() : trunk.back().out.elements());
   std::vector<Linear> head;
   if (c.tied_weights) {
     head.emplace_back(parameters, "mu", in, c.latent, Activation::kNone, group);
@@ -26,11 +19,12 @@ std::vector<Linear> make_head(Parameters& parameters, const ModelConfig& c, Grou
   return head;
 }
 
-Mlp make_decoder(Parameters& parameters, const ModelConfig& c, const Mlp& encoder, const Linear& mu, Groups group) {
-  if (!c.tied_weights) return Mlp(parameters, "decoder", decoder_sizes(c), c.activation, Activation::kNone, group);
-  std::vector<const Linear*> layers = encoder.pointers();
+Network make_decoder(Parameters& parameters, const ModelConfig& c, const Network& encoder, const Linear& mu,
+                     Groups group) {
+  if (!c.tied_weights) return Network(parameters, "decoder", c.decoder_layers(), c.activation, group);
+  std::vector<const Linear*> layers = encoder.linear_layers();
   layers.push_back(&mu);
-  return Mlp(parameters, "decoder", layers, c.activation, Activation::kNone, group);
+  return Network(parameters, "decoder", layers, c.activation, Activation::kNone, group);
 }
 
 Noise named(Noise noise, const char* stream, int draws) {
@@ -43,7 +37,7 @@ Noise named(Noise noise, const char* stream, int draws) {
 
 Vae::Vae(Parameters& parameters, const ModelConfig& c)
     : Model(parameters, c),
-      encoder_(parameters, "encoder", trunk_sizes(c), c.activation, c.activation, encoder_group()),
+      encoder_(parameters, "encoder", c.trunk_layers(), c.activation, encoder_group()),
       head_(make_head(parameters, c, encoder_group())),
       decoder_(make_decoder(parameters, c, encoder_, head_.front(), decoder_group())) {}
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fully connected variational autoencoder.
+// Variational autoencoder, fully connected or convolutional.
 //
 //   q(z | x) = N(mu(x), diag exp(logvar(x))),  p(z) = N(0, I),  p(x | z) Bernoulli or Gaussian
 //   objective = E_q[-log p(x | z)] + beta KL(q(z | x) || p(z)), in nats, summed over dimensions, mean over images
@@ -10,12 +10,12 @@
 #include <string>
 
 #include "models/inference.h"
-#include "models/mlp.h"
 #include "models/model.h"
+#include "models/network.h"
 
 namespace hourglass {
 
-/// Layers pixels - hidden... - (mu, logvar) and latent - hidden reversed... - pixels. Parameters "encoder.<i>.*",
+/// Layers trunk - (mu, logvar) and latent - decoder, as the config says. Parameters "encoder.<i>.*",
 /// "head.weight" (2 latent, H) with mu in its first rows, "decoder.<i>.*"; with tied weights the head is two layers,
 /// "mu.*" and "logvar.*", and the decoder mirrors the encoder through mu.
 class Vae : public Model {
@@ -42,9 +42,9 @@ class Vae : public Model {
   Var head(Tape& tape, const Var& x) const;
   Posterior split(Tape& tape, const Var& head) const;
 
-  Mlp encoder_;
+  Network encoder_;
   std::vector<Linear> head_;  // one, or mu and logvar
-  Mlp decoder_;
+  Network decoder_;
 };
 
 }  // namespace hourglass

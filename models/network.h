@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// A stack of layers, built from an architecture.
+#pragma once
+
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "models/architecture.h"
+#include "models/layers.h"
+
+namespace hourglass {
+
+/// Layers `<name>.0`, `<name>.1`, ... of an architecture whose shapes are inferred. Activation `hidden` of those that
+/// do not name their own.
+class Network {
+ public:
+  Network(Parameters& parameters, const std::string& name, const Architecture& layers, Activation hidden, Groups group);
+  /// The mirror of `encoder`'s fully connected layers, last first, with their weights transposed and `last` as the
+  /// activation of the last.
+  Network(Parameters& parameters, const std::string& name, const std::vector<const Linear*>& encoder, Activation hidden,
+          Activation last, Groups group);
+
+  /// x (N, ...), rows of as many values as the first layer takes, to (N, values of the last).
+  Var operator()(Tape& tape, const Var& x) const;
+
+  /// Its layers, for a mirror with tied weights. Throws Error(kUsage) if one is not fully connected.
+  std::vector<const Linear*> linear_layers() const;
+
+ private:
+  using Layer = std::variant<Linear>;
+  std::vector<Layer> layers_;
+};
+
+}  // namespace hourglass
