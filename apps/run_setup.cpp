@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "apps/terminal.h"
 #include "kernels/base/error.h"
 
 namespace hourglass {
@@ -64,9 +63,7 @@ Dataset load_data(const TrainOptions& o) {
   data.val_fraction = o.val_fraction;
   data.skip_bad = o.skip_bad;
   data.unit_range = o.likelihood == "bernoulli";
-  Dataset dataset = load_dataset(data);
-  for (const std::string& line : dataset.notices) notice(line);
-  return dataset;
+  return load_dataset(data);
 }
 
 TrainerOptions trainer_options(const TrainOptions& o, const Dataset& dataset, int64_t total_steps) {

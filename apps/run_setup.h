@@ -13,7 +13,7 @@
 
 namespace hourglass {
 
-/// Loads the data of a training run; notices go to standard error.
+/// Loads the data of a training run.
 Dataset load_data(const TrainOptions& options);
 
 /// `total_steps` is where a decaying learning rate ends unless --lr-decay-steps says so.

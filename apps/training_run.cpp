@@ -83,11 +83,11 @@ double number_or(const StringMap& map, const std::string& key, double otherwise)
 
 }  // namespace
 
-TrainingRun::TrainingRun(const TrainOptions& options, const Dataset& dataset)
+TrainingRun::TrainingRun(Runtime& runtime, const TrainOptions& options, const Dataset& dataset)
     : options_(options),
       dataset_(dataset),
       total_steps_(hourglass::total_steps(options, dataset)),
-      runtime_({options.device, options.threads, !options.no_graph}),
+      runtime_(runtime),
       trainer_(runtime_, dataset.store(), dataset.train, trainer_options(options, dataset, total_steps_)) {
   const Model& model = trainer_.model();
   const EvaluationOptions evaluation = evaluation_options(objective_record(options), kEvaluationBatch, 0);
@@ -118,7 +118,6 @@ std::string TrainingRun::header() const {
   }
   const size_t slabs = static_cast<size_t>(parameters.slab_elements()) * sizeof(float);
   std::vector<std::pair<std::string, std::string>> rows = {
-      {"device", runtime_.description()},
       {"data", dataset_.name + ": " + count_text(static_cast<int64_t>(dataset_.train.size())) + " training, " +
                    count_text(static_cast<int64_t>(dataset_.val.size())) + " validation, " +
                    count_text(static_cast<int64_t>(dataset_.test.size())) + " test images of " +

@@ -23,10 +23,10 @@ enum class Stop { kFinished, kTime, kSignal };
 
 class TrainingRun {
  public:
-  /// Builds and measures everything; touches no file. `dataset` and `options` must outlive this.
-  TrainingRun(const TrainOptions& options, const Dataset& dataset);
+  /// Builds and measures everything; touches no file. All three must outlive this.
+  TrainingRun(Runtime& runtime, const TrainOptions& options, const Dataset& dataset);
 
-  /// Device, objective, model summary and memory: what a user wants to know before the start.
+  /// Data, objective, model summary and memory: what a user wants to know before the start, after the device.
   std::string header() const;
 
   /// Goes on from a checkpoint.
@@ -62,7 +62,7 @@ class TrainingRun {
   const TrainOptions& options_;
   const Dataset& dataset_;
   int64_t total_steps_;
-  Runtime runtime_;
+  Runtime& runtime_;
   Trainer trainer_;
   std::unique_ptr<Evaluator> test_, validation_;
   std::unique_ptr<RowFunction> encode_, decode_;

@@ -9,12 +9,20 @@ if(HOURGLASS_HAS_ONEDNN)
 else()
   set(onednn none)
 endif()
+if(HOURGLASS_CUDA_EMULATED)
+  set(cuda emulated)
+elseif(HOURGLASS_CUDA_KERNELS)
+  set(cuda "nvcc ${CMAKE_CUDA_COMPILER_VERSION}")
+else()
+  set(cuda none)
+endif()
 
 set(version_source ${PROJECT_BINARY_DIR}/version.cpp)
 add_custom_target(hourglass_version
   COMMAND ${CMAKE_COMMAND} -DINPUT=${PROJECT_SOURCE_DIR}/engine/version.cpp.in -DOUTPUT=${version_source}
           -DSOURCE_DIR=${PROJECT_SOURCE_DIR} -DVERSION=${PROJECT_VERSION}
-          "-DCOMPILER=${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}" "-DFLAGS=${flags}" -DONEDNN=${onednn}
+          "-DCOMPILER=${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}" "-DFLAGS=${flags}" "-DCUDA=${cuda}"
+          -DONEDNN=${onednn}
           -P ${CMAKE_CURRENT_LIST_DIR}/version.cmake
   BYPRODUCTS ${version_source} COMMENT "" VERBATIM)
 target_sources(hourglass_engine PRIVATE ${version_source})

@@ -10,6 +10,7 @@ struct BuildInfo {
   const char* commit;    ///< abbreviated git commit, with "-dirty" for changed sources; "unknown" outside a clone
   const char* compiler;  ///< name and version
   const char* flags;     ///< build type and the flags that decide the numbers
+  const char* cuda;      ///< "nvcc 13.0", "emulated" in the tests' emulator, or "none"
   const char* onednn;    ///< version of the oneDNN headers, or "none": GEMM runs on Hourglass' own loops
 };
 

@@ -21,11 +21,17 @@ namespace hourglass::test {
 /// A running hourglass whose streams go to files in `folder`. Killed, if still there, when this object goes.
 class Program {
  public:
-  Program(const std::filesystem::path& folder, const std::vector<std::string>& words)
+  /// `environment`: "NAME=value", in addition to what this process has.
+  Program(const std::filesystem::path& folder, const std::vector<std::string>& words,
+          const std::vector<std::string>& environment = {})
       : out_(folder / "stdout.txt"), err_(folder / "stderr.txt") {
     std::vector<const char*> argv{HOURGLASS_PROGRAM};
     for (const std::string& word : words) argv.push_back(word.c_str());
     argv.push_back(nullptr);
+    std::vector<const char*> environ_of_child;
+    for (const std::string& variable : environment) environ_of_child.push_back(variable.c_str());
+    for (char** variable = environ; *variable; ++variable) environ_of_child.push_back(*variable);
+    environ_of_child.push_back(nullptr);
     pid_ = fork();
     if (pid_ < 0) throw std::runtime_error("fork failed");
     if (pid_ > 0) return;
@@ -33,7 +39,7 @@ class Program {
       const int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644);
       if (file < 0 || dup2(file, stream) < 0) _exit(126);
     }
-    execv(HOURGLASS_PROGRAM, const_cast<char* const*>(argv.data()));
+    execve(HOURGLASS_PROGRAM, const_cast<char* const*>(argv.data()), const_cast<char* const*>(environ_of_child.data()));
     _exit(127);
   }
   ~Program() {
@@ -71,8 +77,9 @@ struct Outcome {
   std::string out, err;
 };
 
-inline Outcome run_program(const std::filesystem::path& folder, const std::vector<std::string>& words) {
-  Program program(folder, words);
+inline Outcome run_program(const std::filesystem::path& folder, const std::vector<std::string>& words,
+                           const std::vector<std::string>& environment = {}) {
+  Program program(folder, words, environment);
   const int exit = program.wait();
   return {exit, program.out(), program.err()};
 }

@@ -25,6 +25,7 @@ class ProgramTest : public ::testing::Test {
                                    "--latent", "2", "--epochs", "2", "--out", at(model)});
       ASSERT_EQ(trained.exit, 0) << trained.err;
       ASSERT_EQ(trained.out, "") << "everything that train says goes to standard error";
+      ASSERT_EQ(trained.err.find("  device      cpu ("), 0u) << "the device and why come first: " << trained.err;
       ASSERT_NE(trained.err.find("parameters"), std::string::npos) << trained.err;
     }
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The emulator finds what it is for: each kernel here plants one fault of a kernel, or of a caller of the runtime, and
-// a test demands that a report, a difference between schedules, or a sanitizer notices it.
+// The emulator finds what it is for: each kernel here plants one fault, and a test demands that a report, a difference
+// between schedules, or a sanitizer notices it. Faults of the runtime's callers: test_simt_runtime.cu.
 #include <gtest/gtest-spi.h>
 
 #include <algorithm>
@@ -281,124 +281,6 @@ TEST_F(Simt, GuardWordsFindWritesOutOfBounds) {
       "a kernel wrote 200 bytes from the start of a device array of 200 bytes");
 }
 #endif
-
-// ---------------------------------------------------------------- callers of the runtime
-
-TEST_F(Simt, CopiesAreChecked) {
-  DeviceArray<int> x(8);
-  std::vector<int> host(64);
-  const auto kind_of = [&](const std::function<cudaError_t()>& copy) {
-    return kinds([&] { EXPECT_EQ(copy(), cudaErrorInvalidValue); });
-  };
-  const std::set<std::string> memcpy_report = {"memcpy"}, memset_report = {"memset"};
-  EXPECT_EQ(kind_of([&] { return cudaMemcpy(host.data(), x.data(), 4, cudaMemcpyHostToDevice); }), memcpy_report);
-  EXPECT_EQ(kind_of([&] { return cudaMemcpy(x.data() + 4, host.data(), 4096, cudaMemcpyHostToDevice); }),
-            memcpy_report);
-  EXPECT_EQ(kind_of([&] { return cudaMemset(host.data(), 0, 4); }), memset_report);
-  EXPECT_EQ(kinds([&] { EXPECT_EQ(cudaFree(host.data()), cudaErrorInvalidValue); }), std::set<std::string>{"free"});
-}
-
-__global__ void set_kernel(int* out) { out[threadIdx.x] = 9; }
-
-TEST_F(Simt, ReadingTooEarlyShowsUnderLazyStreams) {
-  int* pinned = nullptr;
-  CUDA_CHECK(cudaMallocHost(&pinned, kThreads * sizeof(int)));
-  std::set<int> seen;
-  for (const simt::Config& schedule : simt::all_schedules()) {
-    const simt::ScopedConfig scope(schedule);
-    DeviceArray<int> out(kThreads);
-    pinned[0] = 1;
-    gpu::launch(set_kernel, 1, kThreads, 0, stream(), out.data());
-    CUDA_CHECK(cudaMemcpyAsync(pinned, out.data(), sizeof(int), cudaMemcpyDeviceToHost, stream()));
-    seen.insert(pinned[0]);  // without a wait
-    cuda_synchronize();
-    EXPECT_EQ(pinned[0], 9);
-  }
-  EXPECT_EQ(seen, (std::set<int>{1, 9}));
-  CUDA_CHECK(cudaFreeHost(pinned));
-}
-
-TEST_F(Simt, AMissingEventShowsInReplay) {
-  std::set<int> seen;
-  for (const simt::Config& schedule : simt::all_schedules()) {
-    const simt::ScopedConfig scope(schedule);
-    DeviceArray<int> x(std::vector<int>(kThreads, 1));
-    cudaStream_t side = nullptr;
-    cudaEvent_t event = nullptr;
-    CUDA_CHECK(cudaStreamCreateWithFlags(&side, cudaStreamNonBlocking));
-    CUDA_CHECK(cudaEventCreate(&event));
-    CUDA_CHECK(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeGlobal));
-    CUDA_CHECK(cudaEventRecord(event, stream()));
-    CUDA_CHECK(cudaStreamWaitEvent(side, event));
-    gpu::launch(set_kernel, 1, kThreads, 0, stream(), x.data());
-    CUDA_CHECK(cudaMemsetAsync(x.data(), 0, sizeof(int), side));  // no event says before or after set_kernel
-    CUDA_CHECK(cudaEventRecord(event, side));
-    CUDA_CHECK(cudaStreamWaitEvent(stream(), event));
-    cudaGraph_t graph = nullptr;
-    cudaGraphExec_t executable = nullptr;
-    CUDA_CHECK(cudaStreamEndCapture(stream(), &graph));
-    CUDA_CHECK(cudaGraphInstantiate(&executable, graph));
-    CUDA_CHECK(cudaGraphLaunch(executable, stream()));
-    seen.insert(x.values()[0]);
-    CUDA_CHECK(cudaGraphExecDestroy(executable));
-    CUDA_CHECK(cudaGraphDestroy(graph));
-    CUDA_CHECK(cudaEventDestroy(event));
-    CUDA_CHECK(cudaStreamDestroy(side));
-  }
-  EXPECT_EQ(seen, (std::set<int>{0, 9}));
-}
-
-TEST_F(Simt, ACaptureRefusesPageableMemory) {
-  DeviceArray<int> x(kThreads);
-  int host = 0;
-  for (const bool to_device : {true, false}) {
-    CUDA_CHECK(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeGlobal));
-    EXPECT_EQ(to_device ? cudaMemcpyAsync(x.data(), &host, sizeof host, cudaMemcpyHostToDevice, stream())
-                        : cudaMemcpyAsync(&host, x.data(), sizeof host, cudaMemcpyDeviceToHost, stream()),
-              cudaErrorStreamCaptureUnsupported);
-    cudaGraph_t graph = nullptr;
-    EXPECT_EQ(cudaStreamEndCapture(stream(), &graph), cudaErrorStreamCaptureInvalidated);
-  }
-}
-
-TEST_F(Simt, MemoryRunsOut) {
-  simt::Config small = simt::config();
-  small.device_bytes = static_cast<size_t>(simt::counters().live_bytes) + 1000;
-  const simt::ScopedConfig scope(small);
-  void* memory = nullptr;
-  EXPECT_EQ(cudaMalloc(&memory, 1001), cudaErrorMemoryAllocation);
-  EXPECT_EQ(cudaMalloc(&memory, 1000), cudaSuccess);
-  EXPECT_EQ(cudaFree(memory), cudaSuccess);
-}
-
-TEST_F(Simt, LaunchesAreCountedAndRecorded) {
-  DeviceArray<int> x(kThreads);
-  cuda_synchronize();  // the context's own allocations are made
-  simt::record_launches(true);
-  const simt::Counters before = simt::counters();
-  gpu::launch(set_kernel, 1, kThreads, 0, stream(), x.data());
-  CUDA_CHECK(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeGlobal));
-  gpu::launch(set_kernel, 1, kThreads, 0, stream(), x.data());
-  cudaGraph_t graph = nullptr;
-  cudaGraphExec_t executable = nullptr;
-  CUDA_CHECK(cudaStreamEndCapture(stream(), &graph));
-  CUDA_CHECK(cudaGraphInstantiate(&executable, graph));
-  CUDA_CHECK(cudaGraphLaunch(executable, stream()));
-  CUDA_CHECK(cudaGraphLaunch(executable, stream()));
-  cuda_synchronize();
-  simt::record_launches(false);
-  const std::vector<simt::LaunchRecord> records = simt::take_launches();
-  EXPECT_EQ(simt::counters().api_launches - before.api_launches, 2);
-  EXPECT_EQ(simt::counters().launches - before.launches, 3);
-  EXPECT_EQ(simt::counters().graph_launches - before.graph_launches, 2);
-  EXPECT_EQ(simt::counters().allocations, before.allocations);
-  EXPECT_EQ(simt::counters().synchronizations - before.synchronizations, 1);
-  ASSERT_EQ(records.size(), 2u);
-  EXPECT_EQ(records[0], records[1]) << "the same launch, eager and captured";
-  EXPECT_NE(records[0].kernel.find("set_kernel"), std::string::npos);
-  CUDA_CHECK(cudaGraphExecDestroy(executable));
-  CUDA_CHECK(cudaGraphDestroy(graph));
-}
 
 }  // namespace
 }  // namespace hourglass::test

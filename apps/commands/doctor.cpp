@@ -59,6 +59,7 @@ Json build() {
                        {"commit", info.commit},
                        {"compiler", info.compiler},
                        {"flags", info.flags},
+                       {"cuda", info.cuda},
                        {"onednn", info.onednn},
                        {"libraries", HOURGLASS_LIBRARIES}});
 }

@@ -21,12 +21,13 @@ void say(const TrainOptions& options, const std::string& text) {
 
 Json record_of(const TrainOptions& options, const Dataset& dataset, const TrainingRun& run) {
   const BuildInfo& build = build_info();
+  const bool on_cuda = run.runtime().ctx().device == Device::kCuda;
   return Json::object({{"version", build.version},
                        {"commit", build.commit},
                        {"compiler", build.compiler},
                        {"flags", build.flags},
                        {"device", run.runtime().description()},
-                       {"gemm", cpu::gemm_library()},
+                       {"gemm", on_cuda ? cuda::gemm_library() : cpu::gemm_library()},
                        {"data", data_record(options, dataset)},
                        {"command_line", options.command_line}});
 }
@@ -49,9 +50,12 @@ int run_train(const TrainOptions& options) {
                              : options.overwrite ? IfExists::kOverwrite
                                                  : IfExists::kRefuse;
   if (!options.dry_run) check_run_folder(options.out, if_exists);
+  Runtime runtime({options.device, options.threads, !options.no_graph});
   const Dataset dataset = load_data(options);
-  TrainingRun run(options, dataset);
-  if (!run.runtime().warning().empty()) notice(run.runtime().warning());
+  TrainingRun run(runtime, options, dataset);
+  say(options, "  device      " + runtime.description() + "\n");
+  if (!runtime.warning().empty()) notice(runtime.warning());
+  for (const std::string& line : dataset.notices) notice(line);
   say(options, run.header());
   if (options.dry_run) return 0;
 

@@ -2,6 +2,7 @@
 // A build without CUDA kernels has no CUDA device.
 #include "kernels/base/cuda_device.h"
 #include "kernels/base/error.h"
+#include "kernels/gemm.h"
 
 namespace hourglass::cuda {
 namespace {
@@ -14,6 +15,7 @@ Probe probe(int) {
   return none;
 }
 
+std::string gemm_library() { absent(); }
 void* open_stream(int) { absent(); }
 void close_stream(void*) noexcept {}
 void* allocate(size_t) { absent(); }

@@ -13,6 +13,11 @@ std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
+bool no_image(cudaError_t error) {
+  return error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction ||
+         error == cudaErrorUnsupportedPtxVersion;
+}
+
 /// Why there is no device, from the error of the first call.
 void explain(cudaError_t error, Probe& probe) {
   int driver = 0, needed = 0;
@@ -23,7 +28,9 @@ void explain(cudaError_t error, Probe& probe) {
     probe.old_driver = true;
     probe.description =
         "the NVIDIA driver supports CUDA " + version_text(driver) + ", this build needs " + version_text(needed);
-  } else if (error == cudaErrorInsufficientDriver || error == cudaErrorNoDevice) {
+  } else if (error == cudaErrorInsufficientDriver) {
+    probe.description = "no NVIDIA driver";
+  } else if (error == cudaErrorNoDevice) {
     probe.description = "no NVIDIA GPU";
   } else {
     probe.description = std::string("no usable NVIDIA GPU: ") + cudaGetErrorString(error);
@@ -43,7 +50,9 @@ Probe probe(int device) {
     return result;
   }
   if (device < 0 || device >= result.count) {
-    result.description = "there are " + std::to_string(result.count) + " CUDA devices, numbered from 0";
+    result.description =
+        (result.count == 1 ? "there is 1 CUDA device" : "there are " + std::to_string(result.count) + " CUDA devices") +
+        ", numbered from 0";
     return result;
   }
   cudaDeviceProp properties = {};
@@ -54,14 +63,15 @@ Probe probe(int device) {
   result.description = std::string(properties.name) + ", compute capability " + std::to_string(properties.major) + "." +
                        std::to_string(properties.minor);
   cudaFuncAttributes attributes = {};
-  const bool image =
-      cudaSetDevice(device) == cudaSuccess &&
-      cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(image_probe_kernel)) == cudaSuccess;
+  cudaError_t error = cudaSetDevice(device);
+  if (error == cudaSuccess) {
+    error = cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(image_probe_kernel));
+  }
   static_cast<void>(cudaGetLastError());
-  if (image) {
-    result.usable = true;
-  } else {
-    result.description += ": this build has no kernels for it";
+  result.usable = error == cudaSuccess;
+  if (!result.usable) {
+    result.description += no_image(error) ? ": this build has no kernels for it"
+                                          : std::string(": it cannot be used: ") + cudaGetErrorString(error);
   }
   return result;
 }

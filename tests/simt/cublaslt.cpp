@@ -115,6 +115,7 @@ char token;  // the address of the "library"
 
 void* open_library(const char* name, int flags) {
   if (std::string(name) != "libcublasLt.so." + std::to_string(CUBLAS_VER_MAJOR)) return dlopen(name, flags);
+  ++counters().library_opens;
   return config().cublaslt ? &token : nullptr;
 }
 

@@ -43,6 +43,11 @@ Config from_environment() {
   if (streams != "eager" && streams != "lazy") refuse("HOURGLASS_SIMT_STREAMS", streams, "eager or lazy");
   config.lazy_streams = streams == "lazy";
   config.cublaslt = environment("HOURGLASS_SIMT_CUBLASLT", "0") == "1";
+  const std::string driver = environment("HOURGLASS_SIMT_DRIVER", "13000");
+  if (driver.find_first_not_of("0123456789") != std::string::npos) refuse("HOURGLASS_SIMT_DRIVER", driver, "a number");
+  config.driver = std::stoi(driver);
+  config.devices = environment("HOURGLASS_SIMT_DEVICES", "1") == "0" ? 0 : 1;
+  config.image = environment("HOURGLASS_SIMT_IMAGE", "1") != "0";
   config.abort_on_report = environment("HOURGLASS_SIMT_ABORT", "0") == "1";
   const std::string memory = environment("HOURGLASS_SIMT_MEMORY", "8192");
   config.device_bytes = static_cast<size_t>(std::strtoull(memory.c_str(), nullptr, 10)) << 20;

@@ -109,6 +109,7 @@ const char* cudaGetErrorName(cudaError_t error) {
     SIMT_NAME(cudaErrorNoDevice);
     SIMT_NAME(cudaErrorInvalidDevice);
     SIMT_NAME(cudaErrorNoKernelImageForDevice);
+    SIMT_NAME(cudaErrorUnsupportedPtxVersion);
     SIMT_NAME(cudaErrorInvalidResourceHandle);
     SIMT_NAME(cudaErrorIllegalState);
     SIMT_NAME(cudaErrorNotReady);
@@ -131,7 +132,12 @@ const char* cudaGetErrorName(cudaError_t error) {
 const char* cudaGetErrorString(cudaError_t) { return "reported by the SIMT emulator"; }
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  int needed = 0;
+  *count = 0;
+  static_cast<void>(cudaRuntimeGetVersion(&needed));
+  if (config().driver < needed) return remember(cudaErrorInsufficientDriver);
+  if (config().devices == 0) return remember(cudaErrorNoDevice);
+  *count = config().devices;
   return cudaSuccess;
 }
 cudaError_t cudaGetDevice(int* device) {
@@ -139,7 +145,10 @@ cudaError_t cudaGetDevice(int* device) {
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : remember(cudaErrorInvalidDevice); }
-cudaError_t cudaDriverGetVersion(int* version) { return cudaRuntimeGetVersion(version); }
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = config().driver;
+  return cudaSuccess;
+}
 cudaError_t cudaRuntimeGetVersion(int* version) {
   *version = 13000;
   return cudaSuccess;
@@ -201,6 +210,7 @@ cudaError_t cudaFuncGetName(const char** name, const void* kernel) {
 }
 
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* kernel) {
+  if (!config().image) return remember(cudaErrorNoKernelImageForDevice);
   *attributes = {};
   attributes->sharedSizeBytes = static_shared_bytes(kernel);
   attributes->maxThreadsPerBlock = static_cast<int>(kMaxThreads);

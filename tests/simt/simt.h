@@ -11,6 +11,9 @@
 //   HOURGLASS_SIMT_STREAMS        eager, lazy                         eager lazy: work runs when something waits for it
 //   HOURGLASS_SIMT_MEMORY         MiB                                 8192  device memory
 //   HOURGLASS_SIMT_CUBLASLT       0, 1                                0     1: the stand-in for cuBLASLt can be opened
+//   HOURGLASS_SIMT_DRIVER         CUDA version it supports            13000 (13.0); 0: there is no driver
+//   HOURGLASS_SIMT_DEVICES        0, 1                                1     0: a driver without a card
+//   HOURGLASS_SIMT_IMAGE          0, 1                                1     0: a card that no kernel was compiled for
 //   HOURGLASS_SIMT_ABORT          0, 1                                0     1: the first report aborts, for a debugger
 //
 // What a kernel does wrong (divergent barrier, bad mask, endless wait) becomes a Report and fails the launch with
@@ -34,6 +37,9 @@ struct Config {
   bool lazy_streams = false;  ///< stream work runs only when something waits for it
   size_t device_bytes = size_t{8} << 30;
   bool cublaslt = false;  ///< asked when the program opens the library, once
+  int driver = 13000;
+  int devices = 1;
+  bool image = true;
   bool abort_on_report = false;
 };
 
@@ -72,6 +78,7 @@ struct Counters {
   int64_t live_bytes = 0;    ///< of cudaMalloc
   int64_t synchronizations = 0;
   int64_t graph_launches = 0;
+  int64_t library_opens = 0;  ///< of cuBLASLt, tried
 };
 Counters& counters();
 
