@@ -20,6 +20,14 @@ struct Fault {
 };
 constexpr int32_t kFaultGradient = -1;  ///< gradient_norm.h: a gradient or statistic is not finite
 constexpr int32_t kFaultSchedule = -2;  ///< schedule_load: the table has no row for this step
+constexpr int32_t kFaultPosition = -3;  ///< nearest_codebook: a row of x (Fault::index) is not finite
+constexpr int32_t kFaultCode = -4;      ///< nearest_codebook: a code (Fault::index) is not finite
+
+/// Where a kernel reports what it cannot answer. A null fault: nowhere; a null step: as step 0.
+struct FaultReport {
+  Fault* fault = nullptr;
+  const int64_t* step = nullptr;
+};
 
 /// What the gradient check finds (gradient_norm.h), read by optimizers and the log.
 struct Norm {

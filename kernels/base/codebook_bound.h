@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// How far a float score of nearest_codebook.h can be from the true one.
+//
+// The score is a sum of D + 1 terms, s = q - x[0] c[0] - x[1] c[1] ..., q = |c|^2 / 2. Each product and each addition
+// is off by at most a factor 1 +- u, u = 2^-24, so that in any order (Higham, "Accuracy and Stability of Numerical
+// Algorithms", 2002, 3.1)
+//
+//   |s - exact| <= (D + 2) u / (1 - (D + 2) u) (q + sum_d |x[d] c[d]|)  <=  (D + 3) u B,    B = q + |x| |c|,
+//
+// for D < 2^20. The rest of (D + 8) u B pays for the rounding of q, of the bound itself and of its sum with a score,
+// each below u B. Products below float's smallest normal lose at most 2^-150 each; the last term pays for those.
+#pragma once
+
+#include "kernels/base/simd.h"
+
+namespace hourglass {
+
+/// The norm of the largest code among those that share a bound, and what float makes of it.
+struct ScoreBound {
+  float error;  ///< E; a score and the true one differ by no more
+  bool usable;  ///< false: an intermediate result may be beyond float's range
+};
+
+HOURGLASS_HD HOURGLASS_INLINE ScoreBound score_bound(int D, double row_norm, double code_norm) {
+  const double magnitude = 0.5 * code_norm * code_norm + row_norm * code_norm;
+  const double error = (D + 8) * 0x1p-24 * magnitude + (D + 8) * 0x1p-148;
+  return {static_cast<float>(error), magnitude < 1e38 && D < (1 << 20)};
+}
+
+}  // namespace hourglass
