@@ -71,6 +71,24 @@ Var slice(Tape& tape, const Var& x, int first, int count);
 /// a (N, A) and b (N, B) side by side: y (N, A + B).
 Var concat(Tape& tape, const Var& a, const Var& b);
 
+// Images: x (N, H, W, C) ---------------------------------------------------- kernels/pool2d.h, kernels/upsample2d.h
+
+/// Windows over an image, side by side unless a stride is given. `same` pads to ceil(extent / stride) outputs, the odd
+/// row below and the odd column right, as Keras does.
+struct Pool2d {
+  int window_h = 2, window_w = 2;
+  int stride_h = 0, stride_w = 0;  ///< 0: as the window
+  int pad_h = 0, pad_w = 0;        ///< on both sides
+  bool same = false;
+  bool count_padding = false;  ///< averages count padded pixels as zeros: PyTorch's default
+};
+/// The largest value of each window and channel.
+Var max_pool2d(Tape& tape, const Var& x, const Pool2d& pool);
+/// The average of each window and channel.
+Var average_pool2d(Tape& tape, const Var& x, const Pool2d& pool);
+/// Each pixel becomes factor_h x factor_w equal pixels.
+Var upsample2d(Tape& tape, const Var& x, int factor_h, int factor_w);
+
 // Reductions over the last index: x (N, D) to y (N), in fixed order --------------------------- kernels/row_reduce.h
 
 Var row_sum(Tape& tape, const Var& x);
