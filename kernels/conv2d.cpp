@@ -182,7 +182,6 @@ template void conv2d_backward_input(const Context&, const Conv2dShape&, const fl
                                     const Conv2dEpilogue<float>&, Grad<float>);
 template void conv2d_backward_input(const Context&, const Conv2dShape&, const double*, const double*,
                                     const Conv2dEpilogue<double>&, Grad<double>);
-template size_t conv2d_backward_weight_scratch_bytes<float>(const Conv2dShape&);
 template size_t conv2d_backward_weight_scratch_bytes<double>(const Conv2dShape&);
 template void conv2d_backward_weight<float>(const Context&, const Conv2dShape&, const float*, const float*, void*,
                                             Grad<float>);

@@ -28,9 +28,9 @@
 //
 // Zero elements: an empty output is not touched; an empty sum is zero: y = f(b + residual); dw is zero (kSet) or
 // unchanged (kAdd).
-// Errors: kUsage for a negative extent, a kernel, stride or dilation below 1, and gelu, whose derivative needs the input
-// of the activation, which is not kept. A window may lie outside its image entirely: it reads zeros.
-// Source: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", arXiv 1603.07285.
+// Errors: kUsage for a negative extent, a kernel, stride or dilation below 1, and gelu, whose derivative needs the
+// input of the activation, which is not kept. A window may lie outside its image entirely: it reads zeros. Source:
+// Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", arXiv 1603.07285.
 #pragma once
 
 #include <cstddef>
@@ -90,6 +90,18 @@ void conv2d_backward_weight(const Context& ctx, const Conv2dShape& s, const T* x
 /// read. Also the gradient of the residual is dz.
 template <class T>
 void conv2d_backward_epilogue(const Context& ctx, const Conv2dEpilogueShape& s, const T* y, T* dy, Grad<acc_t<T>> db);
+
+/// The timed float forms.
+template <>
+size_t conv2d_backward_weight_scratch_bytes<float>(const Conv2dShape& s);
+void conv2d_forward(const Context& ctx, const Conv2dShape& s, const float* x, const float* w,
+                    const Conv2dEpilogue<float>& epilogue, Grad<float> y);
+void conv2d_backward_input(const Context& ctx, const Conv2dShape& s, const float* y, const float* w,
+                           const Conv2dEpilogue<float>& epilogue, Grad<float> x);
+void conv2d_backward_weight(const Context& ctx, const Conv2dShape& s, const float* x, const float* dy, void* scratch,
+                            Grad<float> dw);
+void conv2d_backward_epilogue(const Context& ctx, const Conv2dEpilogueShape& s, const float* y, float* dy,
+                              Grad<float> db);
 
 }  // namespace cpu
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "kernels/base/conv2d_tile.h"
 #include "kernels/conv2d.h"
 #include "tests/conv2d_checks.h"
 
@@ -16,6 +17,12 @@ Conv2dResults<float> timed(const Context& ctx, const Conv2dShape& s, const Conv2
   cpu::conv2d_backward_input(ctx, s, in.y.data(), in.w.data(), to_x, Grad<float>{x.data()});
   cpu::conv2d_backward_weight(ctx, s, in.x.data(), in.y.data(), scratch.data(), Grad<float>{w.data()});
   return {y.values(), x.values(), w.values()};
+}
+
+std::vector<Conv2dShape> all_cases() {
+  std::vector<Conv2dShape> all = kConv2dCases;
+  all.insert(all.end(), kConv2dCutCases.begin(), kConv2dCutCases.end());
+  return all;
 }
 
 std::vector<double> forward(const Conv2dShape& s, const std::vector<double>& x, const std::vector<double>& w) {
@@ -59,8 +66,42 @@ TEST(Conv2d, ReferencePassesTheGradientCheck) {
   }
 }
 
+/// Every level of the inner loops that this machine has, for every number of rows and columns of a panel.
+TEST(Conv2d, EveryLevelOfThePanelIsExact) {
+  for (const cpu::ConvLevel& level : cpu::conv_levels()) {
+    const int widest = 3 * level.lanes;
+    for (int columns : {1, level.lanes - 1, level.lanes, level.lanes + 1, 2 * level.lanes, widest - 1, widest}) {
+      for (int rows : {1, 2, 3, 5, 7, 8, 9, 17}) {
+        SCOPED_TRACE(std::string(level.name) + " " + describe("panel", {rows, columns}));
+        const int depth = 11, width = (columns + level.lanes - 1) / level.lanes * level.lanes;
+        const auto a = random_integers<float>(100, 1), panel = random_integers<float>(depth * width, 2);
+        std::vector<int32_t> row_at, depth_at;
+        std::vector<int64_t> c_at;
+        for (int i = 0; i < rows; ++i) row_at.push_back(3 * i), c_at.push_back(int64_t{rows - 1 - i} * columns);
+        for (int k = 0; k < depth; ++k) depth_at.push_back(4 * (depth - 1 - k) + k % 2);
+        for (bool add : {false, true}) {
+          Guarded<float> c(random_integers<float>(rows * columns, 3));
+          std::vector<float> want = add ? c.values() : std::vector<float>(static_cast<size_t>(rows * columns), 0.0f);
+          for (int i = 0; i < rows; ++i) {
+            for (int j = 0; j < columns; ++j) {
+              for (int k = 0; k < depth; ++k) {
+                want[static_cast<size_t>(c_at[static_cast<size_t>(i)] + j)] +=
+                    a[static_cast<size_t>(row_at[static_cast<size_t>(i)] + depth_at[static_cast<size_t>(k)])] *
+                    panel[static_cast<size_t>(k * width + j)];
+              }
+            }
+          }
+          level.multiply({rows, depth, columns, a.data(), row_at.data(), depth_at.data(), panel.data(), c.data(),
+                          c_at.data(), add});
+          expect_close(c, want, exact());
+        }
+      }
+    }
+  }
+}
+
 TEST(Conv2d, TheThreeProductsAreAdjoint) {
-  for (const Conv2dShape& s : kConv2dCases) {
+  for (const Conv2dShape& s : all_cases()) {
     SCOPED_TRACE(conv2d_name(s));
     // With integers every sum is exact: <conv(x), y> = <x, conv^T(y)> = <w, dw>.
     const auto in = Conv2dInputs<float>::integers(s);
@@ -111,7 +152,7 @@ TEST(Conv2d, TransposedIsZeroInsertionAndConvolution) {
 }
 
 TEST(Conv2d, FloatMatchesDouble) {
-  for (const Conv2dShape& s : kConv2dCases) {
+  for (const Conv2dShape& s : all_cases()) {
     SCOPED_TRACE(conv2d_name(s));
     const auto in = Conv2dInputs<float>::random(s);
     const auto want = conv2d_reference(s, in.as<double>());
@@ -124,7 +165,7 @@ TEST(Conv2d, FloatMatchesDouble) {
 }
 
 TEST(Conv2d, IntegersAreExact) {
-  for (const Conv2dShape& s : kConv2dCases) {
+  for (const Conv2dShape& s : all_cases()) {
     SCOPED_TRACE(conv2d_name(s));
     const auto in = Conv2dInputs<float>::integers(s);
     const auto want = conv2d_reference(s, in.as<double>());
@@ -169,7 +210,7 @@ TEST(Conv2d, SetsAddsAndSkips) {
 }
 
 TEST(Conv2d, SameBitsOnAnyNumberOfThreads) {
-  for (const Conv2dShape& s : kConv2dCases) {
+  for (const Conv2dShape& s : all_cases()) {
     SCOPED_TRACE(conv2d_name(s));
     const auto in = Conv2dInputs<float>::random(s);
     expect_same_bits_for_threads([&](const Context& ctx) {

@@ -87,6 +87,18 @@ inline const std::vector<Conv2dShape> kConv2dCases = {
     conv2d_case(2, 4, 4, 3, 0, 3),                                   // no channel out
 };
 
+/// Shapes that the timed float form cuts in more than one place: bands of rows and columns, blocks of channels, several
+/// images to a block, several panels; and windows that it leaves to the reference.
+inline const std::vector<Conv2dShape> kConv2dCutCases = {
+    conv2d_case(1, 40, 40, 3, 8, 3, 1, 1),                                   // bands of rows
+    conv2d_exact_case(1, 3, 700, 2, 3, 700, 5, 3, 3, 1, 1, 1, 1),            // bands of columns
+    conv2d_exact_case(1, 5, 1300, 3, 2, 433, 5, 3, 4, 2, 3, 0, 1),           // both, strided
+    conv2d_case(1, 5, 5, 150, 20, 3, 1, 1),                                  // blocks of channels
+    conv2d_case(20, 4, 4, 80, 100, 3, 2, 1),                                 // and of images, several panels
+    conv2d_exact_case(1, 70, 3, 2, 2, 3, 3, 65, 1, 1, 1, -2, 0),             // more taps than the timed form takes
+    conv2d_exact_case(1, 301, 300, 1, 2, 3, 2, 2, 2, 1, 1, 0, 0, 299, 298),  // a window of a large reach
+};
+
 struct NamedConv2dShape {
   const char* name;
   bool transposed;
