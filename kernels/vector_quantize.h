@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// What follows the lookup of a vector quantiser (nearest_codebook.h): rows become their codes, and gradients and
+// statistics flow back to the codes. With e[n] = c[index[n]]:
+//
+//   quantized[n] = e[n]                             the straight-through output: its gradient is handed to x unchanged
+//   commitment   = mean_{n,d} (x - sg[e])^2         pulls x to its code:   dx = 2 w / (N D) (x[n] - e[n])
+//   codebook     = mean_{n,d} (sg[x] - e)^2         pulls codes to rows:   dc[k] = 2 w / (N D) sum_{n: index = k} (c[k]
+//   - x[n]) counts[k]    = |{n: index[n] = k}|,   sums[k] = sum_{n: index = k} x[n]             statistics of
+//   codebook_ema.h
+//
+// Both losses are one number, means over positions and dimensions, so that neither the batch's size nor D changes what
+// a weight means; sg is the stop-gradient.
+//
+// Sums over the rows of a code run over a counting sort of the index, in ascending rows: the same bits on every run,
+// without floating-point atomics.
+//
+//   order (N): rows by code, each code's in ascending order;  offsets (K + 1): where each code's begin in `order`
+//
+// A row whose index is outside [0, K) (nearest_codebook: not finite) quantises to NaN, and is in no code's rows.
+//
+//   x (N, D), codebook (K, D), index (N), quantized (N, D), counts (K), sums (K, D)
+//
+// Zero elements: nothing happens. Errors: kUsage for negative extents, and for a mean with N D = 0.
+// Source: van den Oord, Vinyals, Kavukcuoglu, "Neural Discrete Representation Learning", arXiv 1711.00937, eq. 3.
+#pragma once
+
+#include <cstddef>
+
+#include "kernels/base/context.h"
+
+namespace hourglass {
+
+struct VectorQuantizeShape {
+  int N = 0;  ///< rows: positions of all images
+  int D = 0;  ///< dimensions of a code
+  int K = 0;  ///< codes
+};
+
+/// Rows by code: what sort_by_code makes of the index.
+struct CodeRows {
+  const int32_t* offsets = nullptr;  ///< (K + 1)
+  const int32_t* order = nullptr;    ///< (offsets[K])
+};
+
+namespace cpu {
+
+template <class T>
+void vector_quantize_forward(const Context& ctx, VectorQuantizeShape s, const T* codebook, const int32_t* index,
+                             T* quantized);
+
+/// Value (unweighted) and weighted gradient in one pass; either may be null.
+template <class T>
+void commitment_loss(const Context& ctx, VectorQuantizeShape s, const T* x, const T* quantized, Weight weight,
+                     Grad<acc_t<T>> value, Grad<T> dx);
+
+/// The same for the codes.
+template <class T>
+void codebook_loss(const Context& ctx, VectorQuantizeShape s, const T* x, const T* codebook, CodeRows rows,
+                   Weight weight, Grad<acc_t<T>> value, Grad<acc_t<T>> dcodebook);
+
+/// Additive statistics of the rows of each code; either may be null.
+template <class T>
+void code_sums(const Context& ctx, VectorQuantizeShape s, const T* x, CodeRows rows, Grad<acc_t<T>> counts,
+               Grad<acc_t<T>> sums);
+
+/// The lane says where to run; sorting knows no element type.
+size_t sort_by_code_scratch_bytes(const Context& ctx, VectorQuantizeShape s);
+void sort_by_code(const Context& ctx, VectorQuantizeShape s, const int32_t* index, void* scratch, int32_t* offsets,
+                  int32_t* order);
+
+/// usage[k] += the rows of code k: how often each code was used over a split.
+void add_code_usage(const Context& ctx, VectorQuantizeShape s, CodeRows rows, int64_t* usage);
+
+}  // namespace cpu
+}  // namespace hourglass
