@@ -52,6 +52,11 @@ OptionRow data_dir(std::string& field) {
                         "where named data are looked for first, before $HOURGLASS_DATA and the system's folder"});
 }
 
+OptionRow cache_dir(std::string& field) {
+  return unset("`cache` beside the run",
+               {"cache-dir", &field, "FOLDER|none", "where the decoded images of a folder are kept; none: in memory"});
+}
+
 OptionRow device(std::string& field) { return {"device", &field, "NAME", "auto, cpu, cuda or cuda:N"}; }
 
 OptionRow threads(int& field) {
@@ -70,14 +75,20 @@ void add_data_rows(TrainOptions& o, OptionTable& table) {
       {
           {"data", &o.data, "NAME|PATH",
            "fashion-mnist, mnist, cifar-10 or shapes (drawn; needs no files); or an IDX or IDX.gz file or folder, an "
-           ".npy file, a CIFAR-10 .bin file or folder, a folder of PNGs"},
+           ".npy file, a CIFAR-10 .bin file or folder, a folder of PNGs and JPEGs"},
           may_differ(data_dir(o.data_dir)),
           {"test-fraction", &o.test_fraction, "X", "share of own data held out for testing, if it has no split",
            below(1)},
           {"val-fraction", &o.val_fraction, "X", "share of the training data held out to choose the best epoch on",
            below(1)},
-          unset("as stored", {"image-size", &o.image_size, "N", "resize images to N x N pixels", between(0, 8192)}),
+          unset("as stored", {"image-size", &o.image_size, "N|HxW", "resize images to N x N, or H rows of W pixels",
+                              between(0, 8192)}),
+          {"crop", &o.crop, "center|none",
+           "what is resized: the central part of the new proportions, or the whole image, distorted",
+           one_of({"center", "none"})},
+          {"channels", &o.channels, "1|3|stored", "make all images gray or RGB", one_of({"1", "3", "stored"})},
           {"skip-bad", &o.skip_bad, "", "go on without the images that cannot be read"},
+          may_differ(cache_dir(o.cache_dir)),
       });
 }
 
@@ -192,6 +203,7 @@ OptionTable run_table(RunOptions& o, const char* group, OptionTable own, OptionR
       {
           unset("the run's", {"data", &o.data, "NAME|PATH", "other data of the same size; as for train"}),
           data_dir(o.data_dir),
+          cache_dir(o.cache_dir),
           {"split", &o.split, "NAME", "which part of the data", one_of({"test", "train", "val"})},
           device(o.device),
           threads(o.threads),

@@ -120,6 +120,15 @@ Duration read_duration(const Reading& r) {
   return {value * seconds};
 }
 
+ImageSize read_image_size(const Reading& r) {
+  ImageSize size;
+  if (!parse_image_size(r.text, size) || !in_range(r.accepts, size.height) || !in_range(r.accepts, size.width) ||
+      (size.height == 0) != (size.width == 0)) {
+    r.fail(range_text(r.accepts, "a side N, or HxW, each an integer"));
+  }
+  return size;
+}
+
 std::string join(const std::vector<int>& widths, const char* separator) {
   std::string text;
   for (const int width : widths) text += (text.empty() ? "" : separator) + std::to_string(width);
@@ -160,6 +169,7 @@ void assign(const OptionRow& row, const std::string& text, const std::string& wh
                  [&](std::vector<int>* field) { *field = read_widths(r); },
                  [&](Sigma* field) { *field = read_sigma(r); },
                  [&](Duration* field) { *field = read_duration(r); },
+                 [&](ImageSize* field) { *field = read_image_size(r); },
              },
              row.field);
 }
@@ -178,6 +188,7 @@ std::string to_text(const OptionRow& row) {
                         [](const std::vector<int>* field) { return field->empty() ? "none" : join(*field, ","); },
                         [](const Sigma* field) { return field->learned ? "learned" : shortest(field->value); },
                         [](const Duration* field) { return duration_text(field->seconds); },
+                        [](const ImageSize* field) { return to_text(*field); },
                     },
                     row.field);
 }
@@ -185,7 +196,8 @@ std::string to_text(const OptionRow& row) {
 std::string to_toml(const OptionRow& row) {
   if (const auto* field = std::get_if<std::vector<int>*>(&row.field)) return "[" + join(**field, ", ") + "]";
   const auto* sigma = std::get_if<Sigma*>(&row.field);
-  const bool is_text = std::holds_alternative<std::string*>(row.field) ||
+  const auto* size = std::get_if<ImageSize*>(&row.field);
+  const bool is_text = std::holds_alternative<std::string*>(row.field) || (size && (*size)->height != (*size)->width) ||
                        std::holds_alternative<Duration*>(row.field) || (sigma && (*sigma)->learned);
   return is_text ? quoted(to_text(row)) : to_text(row);
 }

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/resize.h"
+
 namespace hourglass {
 
 /// A length of time on the command line: 90s, 10m, 2h.
@@ -26,8 +28,10 @@ struct TrainOptions {
 
   std::string data = "fashion-mnist", data_dir;
   double test_fraction = 0.1, val_fraction = 0;
-  int image_size = 0;  ///< 0: as stored
+  ImageSize image_size;  ///< 0: as stored
+  std::string crop = "center", channels = "stored";
   bool skip_bad = false;
+  std::string cache_dir;  ///< empty: `cache` beside the run folder; "none": no cache
 
   std::vector<int> hidden{400};  ///< encoder layers; empty: none
   int latent = 20;
@@ -75,6 +79,7 @@ struct TrainOptions {
 struct RunOptions {
   std::string run;             ///< a run folder, meaning its latest checkpoint, or one .safetensors file
   std::string data, data_dir;  ///< data empty: what the run was trained on
+  std::string cache_dir;       ///< as for training
   std::string split = "test";  ///< "test", "train" or "val"
   std::string device = "auto";
   int threads = 0;

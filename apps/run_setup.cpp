@@ -54,11 +54,25 @@ std::string number(double value) {
 
 }  // namespace
 
+Crop crop_of(const std::string& name) { return name == "none" ? Crop::kNone : Crop::kCenter; }
+
+int channels_of(const std::string& name) { return name == "1" ? 1 : name == "3" ? 3 : 0; }
+
+std::filesystem::path cache_folder(const std::string& cache_dir, const std::filesystem::path& run) {
+  if (cache_dir == "none" || (cache_dir.empty() && run.empty())) return {};
+  if (!cache_dir.empty()) return cache_dir;
+  return std::filesystem::absolute(run / "x").lexically_normal().parent_path().parent_path() / "cache";
+}
+
 Dataset load_data(const TrainOptions& o) {
   DataOptions data;
   data.spec = o.data;
   data.data_dir = o.data_dir;
   data.image_size = o.image_size;
+  data.crop = crop_of(o.crop);
+  data.channels = channels_of(o.channels);
+  data.cache_dir = cache_folder(o.cache_dir, o.out);
+  data.threads = o.threads;
   data.test_fraction = o.test_fraction;
   data.val_fraction = o.val_fraction;
   data.skip_bad = o.skip_bad;
@@ -108,7 +122,7 @@ Json data_record(const TrainOptions& o, const Dataset& d) {
   const bool path = std::filesystem::exists(o.data, ignored);
   Json record = Json::object();
   record.set("data", path ? std::filesystem::absolute(o.data).lexically_normal().string() : o.data);
-  record.set("image_size", o.image_size);
+  record.set("image_size", to_text(o.image_size)).set("crop", o.crop).set("channels_option", o.channels);
   record.set("test_fraction", o.test_fraction);
   record.set("val_fraction", o.val_fraction);
   record.set("skip_bad", o.skip_bad);

@@ -2,6 +2,7 @@
 // From what the user asked for to what the library takes, and the record of it that a checkpoint carries.
 #pragma once
 
+#include <filesystem>
 #include <string>
 
 #include "apps/options.h"
@@ -12,6 +13,12 @@
 #include "models/trainer.h"
 
 namespace hourglass {
+
+/// What the options of one kind say to the loader.
+Crop crop_of(const std::string& name);
+int channels_of(const std::string& name);
+/// Where --cache-dir and the run folder say that decoded images are kept; empty: nowhere.
+std::filesystem::path cache_folder(const std::string& cache_dir, const std::filesystem::path& run);
 
 /// Loads the data of a training run.
 Dataset load_data(const TrainOptions& options);

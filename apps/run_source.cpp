@@ -3,6 +3,7 @@
 
 #include "apps/facts.h"
 #include "apps/run_folder.h"
+#include "apps/run_setup.h"
 #include "apps/terminal.h"
 #include "engine/io/files.h"
 #include "kernels/base/error.h"
@@ -37,7 +38,17 @@ Dataset RunSource::load_data() const {
   DataOptions data;
   data.spec = options_.data.empty() ? trained_on : options_.data;
   data.data_dir = options_.data_dir;
-  data.image_size = static_cast<int>(record.get_integer("image_size"));
+  // Older records have a number, and neither crop nor channels.
+  const Json& size = record.at("image_size");
+  if (size.is_integer()) {
+    data.image_size = static_cast<int>(size.as_integer());
+  } else if (!parse_image_size(size.as_string(), data.image_size)) {
+    throw Error(Exit::kCheckpoint, options_.run + ": image_size: expected N or HxW, given " + size.as_string());
+  }
+  if (const Json* crop = record.find("crop")) data.crop = crop_of(crop->as_string());
+  if (const Json* channels = record.find("channels_option")) data.channels = channels_of(channels->as_string());
+  data.cache_dir = cache_folder(options_.cache_dir, run_folder());
+  data.threads = options_.threads;
   data.test_fraction = record.get_number("test_fraction");
   data.val_fraction = record.get_number("val_fraction");
   data.skip_bad = record.get_bool("skip_bad");
@@ -60,17 +71,16 @@ Dataset RunSource::load_data() const {
   return dataset;
 }
 
+fs::path RunSource::run_folder() const {
+  std::error_code ignored;
+  const fs::path run = options_.run;
+  if (fs::is_directory(run, ignored)) return run;
+  const fs::path beside = fs::absolute(run).lexically_normal().parent_path();
+  return beside.filename() == "checkpoints" && is_run_folder(beside.parent_path()) ? beside.parent_path() : "";
+}
+
 fs::path RunSource::folder(const char* name) const {
-  fs::path folder = options_.out;
-  if (folder.empty()) {
-    std::error_code ignored;
-    fs::path run = options_.run;
-    if (!fs::is_directory(run, ignored)) {
-      const fs::path beside = fs::absolute(run).lexically_normal().parent_path();
-      run = beside.filename() == "checkpoints" && is_run_folder(beside.parent_path()) ? beside.parent_path() : "";
-    }
-    folder = run / name;
-  }
+  const fs::path folder = options_.out.empty() ? run_folder() / name : fs::path(options_.out);
   make_folders(folder);
   return folder;
 }

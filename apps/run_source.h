@@ -43,6 +43,8 @@ class RunSource {
   Json facts(const Dataset& data, int64_t n) const;
 
  private:
+  /// The run folder of RUN, empty for a checkpoint that lies in none.
+  std::filesystem::path run_folder() const;
   Json metadata(const std::string& key) const;
 
   const RunOptions& options_;

@@ -27,6 +27,9 @@ BatchSource::BatchSource(const Context& ctx, const SampleStore& store, const std
       ctx_(&ctx),
       table_(ctx, split.size() * sizeof(int32_t), "split"),
       rows_(ctx, checked_batch(options.batch) * sizeof(int32_t), "rows of a batch") {
+  if (!store.data && store.rows > 0) {
+    throw Error(Exit::kDevice, "the samples do not fit into memory; --image-size SIDE loads them smaller");
+  }
   for (int32_t row : split) {
     if (row < 0 || row >= store.rows) {
       throw Error(Exit::kData, "split: row " + std::to_string(row) + " of a store of " + std::to_string(store.rows));

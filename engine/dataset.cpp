@@ -35,13 +35,14 @@ Dataset load_shapes(const DataOptions& options) {
   constexpr int kSize = 28, kTraining = 20000, kMaxSize = 1024, kMaxTraining = 10000000;
   constexpr uint32_t kSeed = 0;  // the same images in every run, as if they were a file
   const std::vector<int> numbers = shape_numbers(options.spec);
-  const int size = options.image_size ? options.image_size : numbers.empty() ? kSize : numbers[0];
+  const int size = options.image_size ? options.image_size.height : numbers.empty() ? kSize : numbers[0];
   const int training = numbers.size() > 1 ? numbers[1] : kTraining;
-  const bool conflict = options.image_size && !numbers.empty() && numbers[0] != options.image_size;
+  const bool conflict = options.image_size && (options.image_size.width != size ||
+                                               (!numbers.empty() && numbers[0] != options.image_size.height));
   if (numbers.size() > 2 || size < 8 || size > kMaxSize || training < 1 || training > kMaxTraining || conflict) {
     throw Error(Exit::kUsage, "--data " + options.spec + ": expected shapes[:SIZE[:COUNT]] with SIZE from 8 to " +
                                   std::to_string(kMaxSize) +
-                                  " (and equal to --image-size if both are given) and COUNT from 1 to " +
+                                  " (and equal to --image-size, a square, if both are given) and COUNT from 1 to " +
                                   std::to_string(kMaxTraining));
   }
   const int count = training + std::max(1, training / 10);
@@ -58,6 +59,9 @@ Dataset load_shapes(const DataOptions& options) {
     (i < training ? data.train : data.test).push_back(i);
   }
   data.checksum = sha256(data.u8);
+  DataOptions channels = options;
+  channels.image_size = 0;  // they were drawn in that size
+  adapt_samples(data, channels);
   return data;
 }
 
@@ -72,11 +76,11 @@ Dataset load_path(const DataOptions& options) {
   if (fs::is_directory(path, error)) {
     if (is_cifar_folder(path)) return load_cifar(path, options);
     if (const std::optional<IdxFiles> files = find_idx_files(path)) return load_idx(*files, options);
-    return load_png_folder(path, options);
+    return load_image_folder(path, options);
   }
   if (path.extension() == ".npy") return load_npy(path, options);
   if (path.extension() == ".bin") return load_cifar(path, options);
-  if (path.extension() == ".png") {
+  if (path.extension() == ".png" || path.extension() == ".jpg" || path.extension() == ".jpeg") {
     throw Error(Exit::kData, options.spec + ": one image is not a data set; give the folder it lies in");
   }
   return load_idx({path, {}}, options);
@@ -117,9 +121,14 @@ void check_options(const DataOptions& options) {
   fraction("--test-fraction", options.test_fraction);
   fraction("--val-fraction", options.val_fraction);
   constexpr int kMaxSide = 8192;
-  if (options.image_size < 0 || options.image_size > kMaxSide) {
-    throw Error(Exit::kUsage, "--image-size: expected 1 to " + std::to_string(kMaxSide) + ", got " +
-                                  std::to_string(options.image_size));
+  const auto in_range = [](int side) { return side >= 1 && side <= kMaxSide; };
+  const ImageSize size = options.image_size;
+  if (size != ImageSize{} && !(in_range(size.height) && in_range(size.width))) {
+    throw Error(Exit::kUsage,
+                "--image-size: expected sides from 1 to " + std::to_string(kMaxSide) + ", got " + to_text(size));
+  }
+  if (options.channels != 0 && options.channels != 1 && options.channels != 3) {
+    throw Error(Exit::kUsage, "--channels: expected 1 or 3, got " + std::to_string(options.channels));
   }
 }
 
@@ -140,13 +149,27 @@ const std::vector<int32_t>& Dataset::split(const std::string& which) const {
   return *rows;
 }
 
+int64_t Dataset::size() const {
+  if (dim() == 0) return 0;
+  return file ? file->rows() : static_cast<int64_t>(u8.empty() ? f32.size() : u8.size()) / dim();
+}
+
+const void* Dataset::data() const {
+  if (file) return nullptr;
+  return u8.empty() ? static_cast<const void*>(f32.data()) : u8.data();
+}
+
 std::vector<float> Dataset::images(std::span<const int32_t> rows) const {
+  const size_t columns = static_cast<size_t>(dim());
   std::vector<float> result;
-  result.reserve(rows.size() * static_cast<size_t>(dim()));
+  result.reserve(rows.size() * columns);
+  std::vector<uint8_t> of_file(file ? columns : 0);
   for (const int32_t row : rows) {
-    for (int64_t i = int64_t{row} * dim(); i < (int64_t{row} + 1) * dim(); ++i) {
-      const size_t at = static_cast<size_t>(i);
-      result.push_back(u8.empty() ? f32[at] : static_cast<float>(u8[at]) / 255.f);
+    const size_t first = static_cast<size_t>(row) * columns;
+    if (file) file->read(row, 1, of_file.data());
+    const uint8_t* const bytes = file ? of_file.data() : u8.data() + first;
+    for (size_t i = 0; i < columns; ++i) {
+      result.push_back(f32.empty() ? static_cast<float>(bytes[i]) / 255.f : f32[first + i]);
     }
   }
   return result;

@@ -4,10 +4,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "engine/resize.h"
+#include "engine/sample_file.h"
 #include "engine/sample_store.h"
 #include "kernels/base/types.h"
 
@@ -17,9 +20,10 @@ struct Dataset {
   std::string name;  ///< what --data said
   int height = 0, width = 0, channels = 0;
 
-  // The samples (N, H, W, C), row-major: exactly one of the two is filled.
-  std::vector<uint8_t> u8;  ///< 0..255, meaning 0..1
-  std::vector<float> f32;   ///< as stored, finite
+  // The samples (N, H, W, C), row-major: exactly one of the three is filled.
+  std::vector<uint8_t> u8;                 ///< 0..255, meaning 0..1
+  std::vector<float> f32;                  ///< as stored, finite
+  std::shared_ptr<const SampleFile> file;  ///< u8 that stay in a file
 
   std::vector<int32_t> labels;           ///< (N) class, -1 for a sample without one; empty: no labels at all
   std::vector<std::string> label_names;  ///< by class; empty: the classes have numbers only
@@ -32,10 +36,11 @@ struct Dataset {
   std::vector<std::string> notices;  ///< sentences the program should print
 
   int dim() const { return height * width * channels; }
-  int64_t size() const { return dim() ? static_cast<int64_t>(u8.empty() ? f32.size() : u8.size()) / dim() : 0; }
-  SampleStore store() const { return {data(), dtype(), size(), dim()}; }
-  Dtype dtype() const { return u8.empty() ? Dtype::kF32 : Dtype::kU8; }
-  const void* data() const { return u8.empty() ? static_cast<const void*>(f32.data()) : u8.data(); }
+  int64_t size() const;
+  SampleStore store() const { return {data(), dtype(), size(), dim(), file.get()}; }
+  Dtype dtype() const { return f32.empty() ? Dtype::kU8 : Dtype::kF32; }
+  /// Null for samples that stay in a file.
+  const void* data() const;
 
   /// The list of "train", "val" or "test". Error(kUsage) for another name; Error(kData) if it is empty.
   const std::vector<int32_t>& split(const std::string& which) const;
@@ -48,16 +53,21 @@ struct DataOptions {
   /// "fashion-mnist", "mnist", "cifar-10": looked up as <folder>/<name> and <folder> in data_dir, $HOURGLASS_DATA, and
   /// as <name> in /usr/share/datasets. "shapes", "shapes:SIZE", "shapes:SIZE:COUNT": drawn, COUNT for training and
   /// COUNT / 10 for test. Else a path: an IDX or IDX.gz file or folder of such, an .npy file, a .bin file or folder of
-  /// CIFAR-10's binary version, a folder of PNGs.
+  /// CIFAR-10's binary version, a folder of PNGs and JPEGs.
   std::string spec = "fashion-mnist";
-  std::filesystem::path data_dir = {};  ///< empty: none
-  int image_size = 0;          ///< crop images to their central square and resize it to this side; 0: as they are
-  double test_fraction = 0.1;  ///< of data that bring no test set of their own
-  double val_fraction = 0;     ///< of the training samples
-  uint32_t split_seed = 0;     ///< key of the permutations that split; not the seed of training
-  bool skip_bad = false;       ///< leave broken files of a folder out instead of failing
-  bool unit_range = true;      ///< refuse floats outside 0..1 (a Bernoulli likelihood); else finite is enough
-  int64_t memory_limit = 0;    ///< bytes the samples may take; 0: half of the memory available now
+  std::filesystem::path data_dir = {};   ///< empty: none
+  ImageSize image_size = 0;              ///< resize images to this; 0: as they are
+  Crop crop = Crop::kCenter;             ///< what of an image is resized
+  int channels = 0;                      ///< 1: gray, 3: RGB; 0: as they are
+  double test_fraction = 0.1;            ///< of data that bring no test set of their own
+  double val_fraction = 0;               ///< of the training samples
+  uint32_t split_seed = 0;               ///< key of the permutations that split; not the seed of training
+  bool skip_bad = false;                 ///< leave broken files of a folder out instead of failing
+  bool unit_range = true;                ///< refuse floats outside 0..1 (a Bernoulli likelihood); else finite is enough
+  int64_t memory_limit = 0;              ///< bytes the samples may take; 0: half of the memory available now
+  int64_t data_memory = 0;               ///< images of a cache larger than this stay there; 0: memory_limit
+  std::filesystem::path cache_dir = {};  ///< where decoded image folders are kept; empty: nowhere, they are in memory
+  int threads = 0;                       ///< that decode, with the same result for any number; 0: one per core
 };
 
 /// Loads, checks and splits. Errors name the file, what was expected and what was given:

@@ -75,7 +75,7 @@ Dataset load_cifar(const fs::path& path, const DataOptions& options, int64_t rec
     }
   }
   data.checksum = checksum_of_list(list);
-  resize_samples(data, options);
+  adapt_samples(data, options);
   return data;
 }
 

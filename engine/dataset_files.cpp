@@ -17,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kArrayMemoryHint = "smaller images need less: a folder of PNGs takes --image-size";
+constexpr const char* kArrayMemoryHint = "smaller images need less: a folder of images takes --image-size";
 
 // Meaning of an array's extents; any other shape is an error that names `what`.
 struct SampleShape {
@@ -181,29 +181,39 @@ void append_idx(Dataset& data, const fs::path& images, const DataOptions& option
 
 }  // namespace
 
-void resize_samples(Dataset& data, const DataOptions& options) {
-  const int size = options.image_size;
-  if (size == 0 || (size == data.height && size == data.width)) return;
-  if (data.height == 1) {
+void adapt_samples(Dataset& data, const DataOptions& options) {
+  const int channels = options.channels ? options.channels : data.channels;
+  const ImageSize size = options.image_size ? options.image_size : ImageSize{data.height, data.width};
+  const bool resized = size != ImageSize{data.height, data.width};
+  if (!resized && channels == data.channels) return;
+  if (resized && data.height == 1) {
     throw Error(Exit::kUsage, "--image-size: the samples of " + options.spec + " are rows of " +
                                   std::to_string(data.dim()) + " values, not images");
   }
-  const int64_t count = data.size();
-  const auto resize = [&](auto& store) {
-    const int64_t from = data.dim(), to = int64_t{size} * size * data.channels;
-    check_memory(options.spec, count * to * static_cast<int64_t>(sizeof store[0]), options.memory_limit,
+  if (channels != data.channels && data.channels != 1 && data.channels != 3) {
+    throw Error(Exit::kUsage, "--channels: the images of " + options.spec + " have " + std::to_string(data.channels) +
+                                  " channels; expected 1 or 3 to convert");
+  }
+  const int64_t count = data.size(), pixels = int64_t{data.height} * data.width;
+  const int64_t from = data.dim(), to = int64_t{size.height} * size.width * channels;
+  const auto adapt = [&](auto& store) {
+    using T = typename std::remove_reference_t<decltype(store)>::value_type;
+    check_memory(options.spec, count * to * static_cast<int64_t>(sizeof(T)), options.memory_limit,
                  "choose a smaller --image-size");
-    std::remove_reference_t<decltype(store)> result(static_cast<size_t>(count * to));
+    std::vector<T> result(static_cast<size_t>(count * to)), image(static_cast<size_t>(pixels * channels));
     for (int64_t n = 0; n < count; ++n) {
-      crop_and_resize(store.data() + n * from, data.height, data.width, data.channels, size, result.data() + n * to);
+      T* const target = resized ? image.data() : result.data() + n * to;
+      convert_channels(store.data() + n * from, pixels, data.channels, channels, target);
+      if (!resized) continue;
+      crop_and_resize(target, data.height, data.width, channels, size, result.data() + n * to, options.crop);
     }
     store = std::move(result);
   };
   if (data.u8.empty())
-    resize(data.f32);
+    adapt(data.f32);
   else
-    resize(data.u8);
-  data.height = data.width = size;
+    adapt(data.u8);
+  data.height = size.height, data.width = size.width, data.channels = channels;
 }
 
 std::string checksum_of_list(const std::string& list) {
@@ -258,7 +268,7 @@ Dataset load_idx(const IdxFiles& files, const DataOptions& options) {
   }
   if (!data.labels.empty()) data.labels.resize(static_cast<size_t>(data.size()), -1);
   data.checksum = checksum_of_list(list);
-  resize_samples(data, options);
+  adapt_samples(data, options);
   return data;
 }
 
@@ -275,7 +285,7 @@ Dataset load_npy(const fs::path& path, const DataOptions& options) {
     ++data.files;
   }
   data.checksum = checksum_of_list(list);
-  resize_samples(data, options);
+  adapt_samples(data, options);
   return data;
 }
 

@@ -38,22 +38,19 @@ Dataset load_cifar(const std::filesystem::path& path, const DataOptions& options
 
 Dataset load_npy(const std::filesystem::path& path, const DataOptions& options);
 
-/// PNGs at any depth in byte order of the path. `train/` and `test/` are the splits where both exist; the immediate
-/// subfolders of a split are classes. Gray and RGB together become RGB.
-Dataset load_png_folder(const std::filesystem::path& folder, const DataOptions& options);
+/// PNGs and JPEGs at any depth in byte order of the path. `train/` and `test/` are the splits where both exist; the
+/// immediate subfolders of a split are classes. Gray and RGB together become RGB. With a cache_dir they are decoded
+/// once, into a cache keyed by paths, sizes and times of the files and by the options, and stay there where memory does
+/// not suffice.
+Dataset load_image_folder(const std::filesystem::path& folder, const DataOptions& options);
 
-/// Resizes the loaded samples as the options ask.
-void resize_samples(Dataset& data, const DataOptions& options);
+/// Gives the loaded samples the channels and the size that the options ask for.
+void adapt_samples(Dataset& data, const DataOptions& options);
 
 /// The checksum of a list with a line for each file.
 std::string checksum_of_list(const std::string& list);
 
 /// Throws Error(kDevice) with both sizes when `bytes` exceed the limit; `hint` is the way out.
 void check_memory(const std::string& what, int64_t bytes, int64_t limit, const std::string& hint);
-
-/// (H, W, C) image to (size, size, C): the central square, each target pixel the mean of the area it covers.
-/// T = uint8_t (rounded to nearest) or float.
-template <class T>
-void crop_and_resize(const T* source, int height, int width, int channels, int size, T* target);
 
 }  // namespace hourglass

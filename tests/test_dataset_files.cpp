@@ -207,7 +207,7 @@ TEST(Dataset, ABrokenFileStopsOrIsCounted) {
   EXPECT_TRUE(noticed(data, "left out 2 of 5 files"));
   expect_partition(data);
   for (int i = 0; i < 3; ++i) write_file_atomic(folder / (std::to_string(i) + ".png"), "x");
-  expect_error(Exit::kData, {"all 5 PNG files are broken", "0.png"}, [&] { load(folder.path(), {.skip_bad = true}); });
+  expect_error(Exit::kData, {"all 5 image files are broken", "0.png"}, [&] { load(folder.path(), {.skip_bad = true}); });
 }
 
 TEST(Dataset, FoldersAndFilesThatHoldNoData) {

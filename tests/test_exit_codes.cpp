@@ -58,7 +58,7 @@ TEST_F(ExitCodes, Data3MissingEmptyOrTruncated) {
   write_images("empty.npy", 0);
   expect_refused(train(at("empty.npy")), 3, {at("empty.npy"), "no samples", "(0, 8, 8)"});
   fs::create_directories(at("folder"));
-  expect_refused(train(at("folder")), 3, {at("folder"), "expected PNG or IDX files"});
+  expect_refused(train(at("folder")), 3, {at("folder"), "expected PNG, JPEG, IDX or CIFAR-10 files"});
   write_images("cut.npy", 20);
   fs::resize_file(at("cut.npy"), fs::file_size(at("cut.npy")) - 1);
   expect_refused(train(at("cut.npy")), 3, {at("cut.npy"), "1280", "1279"});

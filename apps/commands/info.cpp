@@ -67,7 +67,7 @@ Json describe_data(const InfoOptions& options) {
                              {"height", data.height},
                              {"width", data.width},
                              {"channels", data.channels},
-                             {"stored_as", data.u8.empty() ? "f32" : "u8"},
+                             {"stored_as", data.dtype() == Dtype::kF32 ? "f32" : "u8"},
                              {"train", static_cast<int64_t>(data.train.size())},
                              {"test", static_cast<int64_t>(data.test.size())},
                              {"files", data.files},
