@@ -5,40 +5,28 @@
 using namespace hourglass;
 using namespace hourglass::bench;
 
-namespace {
-
-template <class F>
-auto setup(int64_t n, F f) {
-  return [=](const Context& ctx) {
-    return [=, x = values<float>(n, 1, -4, 4), dy = values<float>(n, 2), y = values<float>(n, 3, 0, 1),
-            out = std::vector<float>(static_cast<size_t>(n))]() mutable {
-      f(ctx, x.data(), y.data(), dy.data(), out.data());
-    };
-  };
-}
-
-}  // namespace
-
 int main(int argc, char** argv) {
-  for (int64_t n : kActivationCounts) {
+  std::vector<int64_t> counts = kActivationCounts;
+  counts.push_back(1 << 24);  // beyond every cache
+  for (int64_t n : counts) {
     if (n < 16384) continue;
     for (Activation a : kActivations) {
       const ActivationShape s{n, a};
       const std::string shape = std::to_string(n) + "-" + activation_name(a);
       const double elements = static_cast<double>(n);
-      const Work forward{.bytes = 8 * elements}, backward{.bytes = 12 * elements};
-      add_threads({"activation_forward", "reference", shape}, forward, 1,
-                  setup(n, [s](const Context& ctx, const float* x, const float*, const float*, float* out) {
-                    cpu::activation_forward<float>(ctx, s, x, out);
-                  }));
-      add({"activation_forward", "simd", shape}, forward,
-          setup(n, [s](const Context& ctx, const float* x, const float*, const float*, float* out) {
-            cpu::activation_forward(ctx, s, x, out);
-          }));
-      add({"activation_backward", "simd", shape}, backward,
-          setup(n, [s](const Context& ctx, const float* x, const float* y, const float* dy, float* out) {
-            cpu::activation_backward(ctx, s, x, y, dy, Grad<float>{out});
-          }));
+      add_forms_bf16({"activation_forward", shape}, {.elements = 2 * elements}, [=](auto lane) {
+        using T = typename decltype(lane)::type;
+        return [=, x = values<T>(lane, n, 1, -4, 4), y = zeros<T>(lane, n)] {
+          BENCH_OP(activation_forward)(lane, s, x.data(), y.data());
+        };
+      });
+      add_forms_bf16({"activation_backward", shape}, {.elements = 3 * elements}, [=](auto lane) {
+        using T = typename decltype(lane)::type;
+        return [=, x = values<T>(lane, n, 1, -4, 4), y = values<T>(lane, n, 3, 0, 1), dy = values<T>(lane, n, 2),
+                dx = zeros<T>(lane, n)] {
+          BENCH_OP(activation_backward)(lane, s, x.data(), y.data(), dy.data(), Grad{dx.data()});
+        };
+      });
     }
   }
   return run(argc, argv);

@@ -7,38 +7,39 @@ using namespace hourglass::bench;
 
 namespace {
 
+/// `f(lane, a, b, dy, y, z)` runs one op on three inputs and two outputs of n elements.
 template <class F>
 auto setup(int64_t n, F f) {
-  return [=](const Context& ctx) {
-    return
-        [=, a = values<float>(n, 1), b = values<float>(n, 2), y = std::vector<float>(static_cast<size_t>(n)),
-         z = std::vector<float>(static_cast<size_t>(n))]() mutable { f(ctx, a.data(), b.data(), y.data(), z.data()); };
+  return [=](auto lane) {
+    using T = typename decltype(lane)::type;
+    return [=, a = values<T>(lane, n, 1), b = values<T>(lane, n, 2), dy = values<T>(lane, n, 3), y = zeros<T>(lane, n),
+            z = zeros<T>(lane, n)] { f(lane, a.data(), b.data(), dy.data(), y.data(), z.data()); };
   };
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  for (const ElementwiseShape& s : kElementwiseCases) {
+  std::vector<ElementwiseShape> cases = kElementwiseCases;
+  cases.push_back({1 << 24});  // beyond every cache
+  for (const ElementwiseShape& s : cases) {
     if (s.n < 16384) continue;
     const double n = static_cast<double>(s.n);
     const std::string shape = std::to_string(s.n);
-    add_threads({"add_forward", "reference", shape}, {.bytes = 12 * n}, 1,
-                setup(s.n, [s](const Context& ctx, const float* a, const float* b, float* y, float*) {
-                  cpu::add_forward<float>(ctx, s, a, b, y);
-                }));
-    add({"add_forward", "simd", shape}, {.bytes = 12 * n},
-        setup(s.n, [s](const Context& ctx, const float* a, const float* b, float* y, float*) {
-          cpu::add_forward(ctx, s, a, b, y);
-        }));
-    add({"mul_backward", "simd", shape}, {.bytes = 24 * n},
-        setup(s.n, [s](const Context& ctx, const float* a, const float* b, float* y, float* z) {
-          cpu::mul_backward(ctx, s, a, b, a, Grad<float>{y}, Grad<float>{z});
-        }));
-    add({"scale_forward", "simd", shape}, {.bytes = 8 * n},
-        setup(s.n, [s](const Context& ctx, const float* a, const float*, float* y, float*) {
-          cpu::scale_forward(ctx, s, a, 0.5, y);
-        }));
+    add_forms_bf16({"add_forward", shape}, {.elements = 3 * n},
+                   setup(s.n, [s](auto lane, auto a, auto b, auto, auto y, auto) {
+                     BENCH_OP(add_forward)
+                     (lane, s, a, b, y);
+                   }));
+    add_forms_bf16({"mul_backward", shape}, {.elements = 5 * n},
+                   setup(s.n, [s](auto lane, auto a, auto b, auto dy, auto y, auto z) {
+                     BENCH_OP(mul_backward)(lane, s, a, b, dy, Grad{y}, Grad{z});
+                   }));
+    add_forms_bf16({"scale_forward", shape}, {.elements = 2 * n},
+                   setup(s.n, [s](auto lane, auto a, auto, auto, auto y, auto) {
+                     BENCH_OP(scale_forward)
+                     (lane, s, a, 0.5, y);
+                   }));
   }
   return run(argc, argv);
 }

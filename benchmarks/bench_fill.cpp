@@ -3,15 +3,17 @@
 #include "tests/cases/fill.h"
 
 using namespace hourglass;
+using namespace hourglass::bench;
 
 int main(int argc, char** argv) {
-  for (const FillShape& s : test::kFillCases) {
-    const double bytes = 4.0 * static_cast<double>(s.n);
-    bench::add({"fill", "loop", bench::extents({s.n})}, {.bytes = bytes}, [s](const Context& ctx) {
-      return [s, ctx, y = std::vector<float>(static_cast<size_t>(s.n))]() mutable {
-        cpu::fill(ctx, s, Weight{1}, y.data());
-      };
+  std::vector<FillShape> cases = test::kFillCases;
+  cases.push_back({1 << 26});  // beyond every cache
+  for (const FillShape& s : cases) {
+    if (s.n == 0) continue;
+    add_forms_bf16({"fill", extents({s.n}), nullptr}, {.elements = static_cast<double>(s.n)}, [=](auto lane) {
+      using T = typename decltype(lane)::type;
+      return [=, y = zeros<T>(lane, s.n)] { BENCH_OP(fill)(lane, s, Weight{1}, y.data()); };
     });
   }
-  return bench::run(argc, argv);
+  return run(argc, argv);
 }

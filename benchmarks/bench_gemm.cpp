@@ -14,19 +14,31 @@ std::string name_of(const GemmShape& s) {
 
 Work work_of(const GemmShape& s) {
   const double M = s.M, N = s.N, K = s.K;
-  return {.flops = 2 * M * N * K, .bytes = 4 * (M * K + K * N + M * N)};
+  return {.flops = 2 * M * N * K, .elements = M * K + K * N + M * N};
 }
 
 /// Calls f(ctx, a, b, c) once a run.
-template <class F>
+template <class T, class F>
 auto setup(const GemmShape& s, F f) {
   return [=](const Context& ctx) {
-    return [=, a = values<float>(int64_t{s.M} * s.K, 1), b = values<float>(int64_t{s.K} * s.N, 2),
-            c = std::vector<float>(static_cast<size_t>(s.M) * static_cast<size_t>(s.N))]() mutable {
-      f(ctx, a.data(), b.data(), Grad<float>{c.data()});
-    };
+    return [=, a = values<T>(ctx, int64_t{s.M} * s.K, 1), b = values<T>(ctx, int64_t{s.K} * s.N, 2),
+            c = zeros<T>(ctx, int64_t{s.M} * s.N)] { f(ctx, a.data(), b.data(), Grad{c.data()}); };
   };
 }
+
+#if defined(HOURGLASS_CUDA_KERNELS)
+template <class T>
+void add_cuda(const GemmShape& s, const char* type, Dtype dtype) {
+  for (const bool own : {true, false}) {
+    if (!own && !cuda::gemm_library().starts_with("cuBLASLt")) continue;
+    add_device({"gemm", own ? "tiles" : "cublaslt", name_of(s), type}, work_of(s).of(sizeof(T)), dtype,
+               setup<T>(s, [s, own](Context ctx, const T* a, const T* b, Grad<T> c) {
+                 ctx.own_gemm = own;
+                 cuda::gemm(ctx, s, a, b, c);
+               }));
+  }
+}
+#endif
 
 void gemm_blocked(const Context& ctx, const GemmShape& s, const float* a, const float* b, Grad<float> c) {
   const cpu::GemmTiles tiles(s, 48);
@@ -40,8 +52,8 @@ int main(int argc, char** argv) {
   auto shapes = kGemmCases;
   shapes.insert(shapes.end(), kLargeGemmCases.begin(), kLargeGemmCases.end());
   for (const GemmShape& s : shapes) {
-    const Work work = work_of(s);
-    if (work.flops < 1e6) continue;
+    const Work work = work_of(s).of(sizeof(float));
+    if (work.flops < 1e6 && !kEmulated) continue;
     const auto reference = [s](const Context& ctx, const float* a, const float* b, Grad<float> c) {
       cpu::gemm<float>(ctx, s, a, b, c);
     };
@@ -51,16 +63,19 @@ int main(int argc, char** argv) {
     const auto library = [s](const Context& ctx, const float* a, const float* b, Grad<float> c) {
       cpu::gemm(ctx, s, a, b, c);
     };
-    if (work.flops < 1e8) add_threads({"gemm", "reference", name_of(s)}, work, 1, setup(s, reference));
-    add({"gemm", "blocked", name_of(s)}, work, setup(s, blocked));
+    if (work.flops < 1e8) add_threads({"gemm", "reference", name_of(s)}, work, 1, setup<float>(s, reference));
+    add({"gemm", "blocked", name_of(s)}, work, setup<float>(s, blocked));
     for (const cpu::GemmLevel& level : cpu::gemm_levels()) {
       const auto at_level = [s, level](const Context&, const float* a, const float* b, Grad<float> c) {
         const cpu::GemmTiles tiles(s, 48);
         for (int64_t i = 0; i < tiles.count(); ++i) level.multiply(tile_of(s, tiles, i, a, b, c));
       };
-      add_threads({"gemm", std::string("blocked-") + level.name, name_of(s)}, work, 1, setup(s, at_level));
+      add_threads({"gemm", std::string("blocked-") + level.name, name_of(s)}, work, 1, setup<float>(s, at_level));
     }
-    if (with_library) add({"gemm", "onednn", name_of(s)}, work, setup(s, library));
+    if (with_library) add({"gemm", "onednn", name_of(s)}, work, setup<float>(s, library));
+#if defined(HOURGLASS_CUDA_KERNELS)
+    if (device_usable()) add_cuda<float>(s, "f32", Dtype::kF32), add_cuda<bf16>(s, "bf16", Dtype::kBF16);
+#endif
   }
   return run(argc, argv);
 }

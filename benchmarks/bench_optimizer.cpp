@@ -10,57 +10,65 @@ namespace {
 
 struct Buffers {
   std::vector<OptimizerRange> table;
-  std::vector<float> values, grads, first, second;
-  Fault fault;
-  double lr = 1e-3;
-  SgdState sgd;
-  AdamState adam;
-  AdadeltaState adadelta;
+  Array<float> values, grads, first, second;
+  Array<Fault> fault;
+  Array<double> lr;
+  Array<SgdState> sgd;
+  Array<AdamState> adam;
+  Array<AdadeltaState> adadelta;
 
-  explicit Buffers(const std::vector<OptimizerRange>& ranges)
+  Buffers(const Context& ctx, const std::vector<OptimizerRange>& ranges, int64_t n)
       : table(ranges),
-        values(bench::values<float>(ranges.back().first + ranges.back().count, 1)),
-        grads(bench::values<float>(static_cast<int64_t>(values.size()), 2)),
-        first(values.size()),
-        second(values.size()) {}
+        values(bench::values<float>(ctx, n, 1)),
+        grads(bench::values<float>(ctx, n, 2)),
+        first(zeros<float>(ctx, n)),
+        second(zeros<float>(ctx, n)),
+        fault(one<Fault>(ctx)),
+        lr(one(ctx, 1e-3)),
+        sgd(one<SgdState>(ctx)),
+        adam(one<AdamState>(ctx)),
+        adadelta(one<AdadeltaState>(ctx)) {}
   OptimizerRanges ranges() const { return {table.data(), static_cast<int>(table.size())}; }
-  OptimizerStep step() const { return {&fault, &lr}; }
+  OptimizerStep step() const { return {fault.data(), lr.data()}; }
 };
 
-/// `slabs`: reads and writes of the element by the rule.
+/// `slabs`: reads and writes of the element by the rule. `update(lane, buffers)` runs it once.
 template <class Update>
-void add_case(const char* rule, const char* technique, const std::vector<OptimizerRange>& ranges, int slabs,
-              Update update) {
-  int64_t n = 0;
-  for (const OptimizerRange& range : ranges) n += range.count;
-  add({rule, technique, std::to_string(n) + "in" + std::to_string(ranges.size())},
-      {.bytes = 4.0 * slabs * static_cast<double>(n)},
-      [=](const Context& ctx) { return [=, b = Buffers(ranges)]() mutable { update(ctx, b); }; });
+void add_rule(const char* rule, const std::vector<OptimizerRange>& ranges, int slabs, Update update) {
+  double n = 0;
+  for (const OptimizerRange& range : ranges) n += static_cast<double>(range.count);
+  const std::string shape = extents({static_cast<int64_t>(n)}) + "in" + std::to_string(ranges.size());
+  add_forms({rule, shape}, {.elements = slabs * n}, [=](auto lane) {
+    return [=, b = Buffers(lane, ranges, ranges.back().first + ranges.back().count)] { update(lane, b); };
+  });
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  for (const auto& ranges : test::kOptimizerCases) {
+  auto cases = test::kOptimizerCases;
+  cases.push_back({{0, 1 << 24, 1, 1}});  // beyond every cache
+  for (const auto& ranges : cases) {
     if (ranges.empty() || ranges.back().count < 10000) continue;
-    add_case("adam", "reference", ranges, 7, [](const Context& ctx, Buffers& b) {
-      cpu::adam_update<float>(ctx, b.ranges(), {}, b.step(), b.values.data(), b.grads.data(), b.first.data(),
-                              b.second.data(), &b.adam);
+    add_rule("adam", ranges, 7, [](const auto& lane, const Buffers& b) {
+      BENCH_OP(adam_update)
+      (lane, b.ranges(), AdamOptions{}, b.step(), b.values.data(), b.grads.data(), b.first.data(), b.second.data(),
+       b.adam.data());
     });
-    add_case("adam", "simd", ranges, 7, [](const Context& ctx, Buffers& b) {
-      cpu::adam_update(ctx, b.ranges(), {}, b.step(), b.values.data(), b.grads.data(), b.first.data(), b.second.data(),
-                       &b.adam);
+    add_rule("sgd_momentum", ranges, 5, [](const auto& lane, const Buffers& b) {
+      BENCH_OP(sgd_update)
+      (lane, b.ranges(), SgdOptions{.momentum = 0.9}, b.step(), b.values.data(), b.grads.data(), b.first.data(),
+       b.sgd.data());
     });
-    add_case("sgd_momentum", "simd", ranges, 5, [](const Context& ctx, Buffers& b) {
-      cpu::sgd_update(ctx, b.ranges(), {.momentum = 0.9}, b.step(), b.values.data(), b.grads.data(), b.first.data(),
-                      &b.sgd);
+    add_rule("sgd", ranges, 3, [](const auto& lane, const Buffers& b) {
+      float* const none = nullptr;
+      BENCH_OP(sgd_update)
+      (lane, b.ranges(), SgdOptions{}, b.step(), b.values.data(), b.grads.data(), none, b.sgd.data());
     });
-    add_case("sgd", "simd", ranges, 3, [](const Context& ctx, Buffers& b) {
-      cpu::sgd_update(ctx, b.ranges(), {}, b.step(), b.values.data(), b.grads.data(), nullptr, &b.sgd);
-    });
-    add_case("adadelta", "simd", ranges, 7, [](const Context& ctx, Buffers& b) {
-      cpu::adadelta_update(ctx, b.ranges(), {}, b.step(), b.values.data(), b.grads.data(), b.first.data(),
-                           b.second.data(), &b.adadelta);
+    add_rule("adadelta", ranges, 7, [](const auto& lane, const Buffers& b) {
+      BENCH_OP(adadelta_update)
+      (lane, b.ranges(), AdadeltaOptions{}, b.step(), b.values.data(), b.grads.data(), b.first.data(), b.second.data(),
+       b.adadelta.data());
     });
   }
   return run(argc, argv);

@@ -7,25 +7,24 @@ using namespace hourglass::bench;
 
 namespace {
 
-using Forward = void (*)(const Context&, RowReduceShape, const float*, float*);
+template <class Forward>
+void add_reduction(const char* op, RowReduceShape s, Forward forward) {
+  add_forms_bf16({op, extents({s.N, s.D}), nullptr}, {.elements = double(s.N) * s.D}, [=](auto lane) {
+    using T = typename decltype(lane)::type;
+    return
+        [=, x = values<T>(lane, int64_t{s.N} * s.D), y = zeros<T>(lane, s.N)] { forward(lane, s, x.data(), y.data()); };
+  });
+}
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::pair<const char*, Forward> ops[] = {{"row_sum", cpu::row_sum_forward<float>},
-                                                 {"row_mean", cpu::row_mean_forward<float>},
-                                                 {"row_norm", cpu::row_norm_forward<float>},
-                                                 {"row_log_sum_exp", cpu::row_log_sum_exp_forward<float>}};
   for (const RowReduceShape& s : kRowReduceCases) {
     if (s.N * s.D < 1000) continue;
-    for (const auto& [name, forward] : ops) {
-      const auto op = forward;
-      add_threads({name, "reference", extents({s.N, s.D})}, {.bytes = 4.0 * s.N * s.D}, 1, [=](const Context& ctx) {
-        return [=, x = values<float>(int64_t{s.N} * s.D), y = std::vector<float>(static_cast<size_t>(s.N))]() mutable {
-          op(ctx, s, x.data(), y.data());
-        };
-      });
-    }
+    add_reduction("row_sum", s, BENCH_OP(row_sum_forward));
+    add_reduction("row_mean", s, BENCH_OP(row_mean_forward));
+    add_reduction("row_norm", s, BENCH_OP(row_norm_forward));
+    add_reduction("row_log_sum_exp", s, BENCH_OP(row_log_sum_exp_forward));
   }
   return run(argc, argv);
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole training step of the 784-400-20 VAE (Fashion-MNIST shape, Adam): images a second, one JSON line a batch
-// size. Usage: bench_step [--threads N] [--seconds S] [--batch B ...]
+// The whole training step of the 784-400-20 VAE (Fashion-MNIST shape, Adam): one JSON line for each batch size and
+// device with images a second, microseconds and launches a step. On the CUDA device both as one captured graph and
+// eagerly, the same launches one by one (a test holds them to each other). In an emulated build the device is named
+// `emulated` and its times mean nothing.
+// Usage: bench_step [--device cpu|cuda] [--threads N] [--seconds S] [--batch B ...]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -10,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "benchmarks/device.h"
 #include "kernels/base/philox.h"
 #include "models/trainer.h"
 
@@ -18,10 +22,17 @@ namespace {
 using namespace hourglass;
 using Clock = std::chrono::steady_clock;
 
-constexpr int kSamples = 60000, kPixels = 784;
+constexpr int kPixels = 784;
 
-std::vector<uint8_t> random_images() {
-  std::vector<uint8_t> images(static_cast<size_t>(kSamples) * kPixels);
+struct Options {
+  std::vector<std::string> devices;
+  std::vector<int> batches;
+  int threads = 0;
+  double seconds = 3;
+};
+
+std::vector<uint8_t> random_images(int samples) {
+  std::vector<uint8_t> images(static_cast<size_t>(samples) * kPixels);
   for (size_t i = 0; i < images.size(); i += 4) {
     const auto words = philox(1, 2, static_cast<uint32_t>(i), 0, 0, 0);
     for (size_t k = 0; k < 4; ++k) images[i + k] = static_cast<uint8_t>(words.w[k] >> 24);
@@ -29,47 +40,72 @@ std::vector<uint8_t> random_images() {
   return images;
 }
 
-void bench(const std::vector<uint8_t>& images, int batch, int threads, double seconds) {
-  Runtime runtime({"cpu", threads});
-  std::vector<int32_t> split(kSamples);
+/// Prints a line and returns the launches of a captured step; `launches`: what to print where nothing is captured.
+int measure(const std::vector<uint8_t>& images, int batch, const std::string& device, bool capture, int launches,
+            const Options& options) {
+  Runtime runtime({device, options.threads, capture});
+  const int samples = static_cast<int>(images.size() / kPixels);
+  std::vector<int32_t> split(static_cast<size_t>(samples));
   std::iota(split.begin(), split.end(), 0);
-  TrainerOptions options;
-  options.batch.batch = batch;
-  Trainer trainer(runtime, {images.data(), Dtype::kU8, kSamples, kPixels}, split, options);
-  const int64_t block = std::max<int64_t>(1, 4096 / batch);
-  trainer.run(3 * block);  // warm-up: pages, plans, caches
+  TrainerOptions training;
+  training.batch.batch = batch;
+  Trainer trainer(runtime, {images.data(), Dtype::kU8, samples, kPixels}, split, training);
+  const bool cuda = device != "cpu";
+  // A block ends with a copy of the log to the host: long blocks, so that a step pays for its share of it only.
+  const int64_t block = cuda ? (bench::kEmulated ? 1 : 512) : std::max<int64_t>(1, 4096 / batch);
+  trainer.run(cuda ? std::max<int64_t>(3, block) : 3 * block);  // warm-up: pages, plans, caches, the capture
   std::vector<double> rates;
-  for (const auto start = Clock::now(); std::chrono::duration<double>(Clock::now() - start).count() < seconds;) {
+  for (const auto start = Clock::now();
+       rates.empty() || std::chrono::duration<double>(Clock::now() - start).count() < options.seconds;) {
     const auto from = Clock::now();
     trainer.run(block);
+    static_cast<void>(trainer.take_log());
     const double took = std::chrono::duration<double>(Clock::now() - from).count();
     rates.push_back(static_cast<double>(block * batch) / took);
   }
   std::sort(rates.begin(), rates.end());
   const auto at = [&](double q) { return rates[static_cast<size_t>(q * static_cast<double>(rates.size() - 1))]; };
+  if (capture && cuda) launches = trainer.nodes();
   std::printf(
-      "{\"benchmark\": \"step/vae-784-400-20\", \"device\": \"cpu\", \"dtype\": \"f32\", \"batch\": %d, \"threads\": "
+      "{\"benchmark\": \"step/vae-784-400-20\", \"device\": \"%s\", \"form\": \"%s\", \"dtype\": \"f32\", \"batch\": "
       "%d, "
-      "\"images_per_second\": %.0f, \"p10\": %.0f, \"p90\": %.0f, \"step_ms\": %.3f, \"blocks\": %zu}\n",
-      batch, runtime.threads(), at(0.5), at(0.1), at(0.9), 1e3 * batch / at(0.5), rates.size());
+      "\"threads\": %d, \"images_per_second\": %.0f, \"p10\": %.0f, \"p90\": %.0f, \"step_us\": %.2f, \"launches\": "
+      "%d, \"blocks\": %zu}\n",
+      cuda && bench::kEmulated ? "emulated" : device.c_str(), cuda && capture ? "captured" : "eager", batch,
+      runtime.threads(), at(0.5), at(0.1), at(0.9), 1e6 * batch / at(0.5), launches, rates.size());
   std::fflush(stdout);
+  return launches;
+}
+
+Options parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    if (!std::strcmp(argv[i], "--device")) options.devices.push_back(argv[i + 1]);
+    if (!std::strcmp(argv[i], "--threads")) options.threads = std::atoi(argv[i + 1]);
+    if (!std::strcmp(argv[i], "--seconds")) options.seconds = std::atof(argv[i + 1]);
+    if (!std::strcmp(argv[i], "--batch")) options.batches.push_back(std::atoi(argv[i + 1]));
+  }
+  if (options.batches.empty()) options.batches = {128, 4096};
+  if (options.devices.empty()) {
+    options.devices = {"cpu"};
+    if (bench::device_usable()) options.devices.push_back("cuda");
+  }
+  return options;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  int threads = 0;
-  double seconds = 3;
-  std::vector<int> batches;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (!std::strcmp(argv[i], "--threads")) threads = std::atoi(argv[i + 1]);
-    if (!std::strcmp(argv[i], "--seconds")) seconds = std::atof(argv[i + 1]);
-    if (!std::strcmp(argv[i], "--batch")) batches.push_back(std::atoi(argv[i + 1]));
-  }
-  if (batches.empty()) batches = {128, 4096};
+  const Options options = parse(argc, argv);
   try {
-    const std::vector<uint8_t> images = random_images();
-    for (int batch : batches) bench(images, batch, threads, seconds);
+    const int most = *std::max_element(options.batches.begin(), options.batches.end());
+    const std::vector<uint8_t> images = random_images(bench::kEmulated ? most : 60000);
+    for (const std::string& device : options.devices) {
+      for (const int batch : options.batches) {
+        const int launches = device == "cpu" ? 0 : measure(images, batch, device, true, 0, options);
+        measure(images, batch, device, false, launches, options);
+      }
+    }
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench_step: %s\n", error.what());
     return 1;

@@ -4,26 +4,33 @@
 //   GFLOP/s, GB/s  from the work that the case states: the least arithmetic and the least memory traffic of the op;
 //   roofline_%     the share of the time a perfect kernel would need: max(flops / peak, bytes / copy), where peak
 //   (fused
-//                  multiply-add in registers) and copy (same footprint, so that a cached case is held to the cache's
-//                  speed) are measured in the same run on the same threads.
+//                  multiply-add in registers; tensor cores for bf16) and copy (same footprint, so that a cached case is
+//                  held to the cache's speed) are measured in the same run; the label says which of the two it is.
 //
 //   int main(int argc, char** argv) {
-//     for (const GemmShape& s : kGemmCases)
-//       add({"gemm", "blocked", extents({s.M, s.N, s.K})}, {.flops = 2.0 * s.M * s.N * s.K}, [=](const Context& ctx) {
-//         return [=, a = values<float>(...), c = ...]() mutable { cpu::gemm(ctx, s, a.data(), ...); };
+//     for (const ElementwiseShape& s : kElementwiseCases)
+//       add_forms({.op = "add_forward", .shape = extents({s.n})}, {.elements = 3.0 * s.n}, [=](auto lane) {
+//         using T = typename decltype(lane)::type;
+//         return [=, a = values<T>(lane, s.n), b = values<T>(lane, s.n, 2), y = zeros<T>(lane, s.n)] {
+//           BENCH_OP(add_forward)(lane, s, a.data(), b.data(), y.data());
+//         };
 //       });
 //     return run(argc, argv);
 //   }
+//
+// registers the reference, the timed float form on one thread and on every core and, where the build has CUDA kernels
+// and a device is there, the CUDA form in f32 and bf16. On the device time is that of events around captured calls
+// (device.h); in an emulated build the device is named `emulated`, and small cases run once.
+// `bench_<family> --case NAME --once` runs one case once, inside the profiler's range, for ncu.
 #pragma once
 
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <chrono>
-#include <cstdint>
+#include <cstdio>
 #include <cstring>
+#include <functional>
 #include <initializer_list>
-#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -31,11 +38,15 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/base/context.h"
-#include "kernels/base/simd.h"
-#include "kernels/base/thread_pool.h"
+#include "benchmarks/cpu_ceilings.h"
+#include "benchmarks/device.h"
+#include "kernels/base/bf16.h"
+#include "kernels/base/cuda_device.h"
+#include "kernels/base/error.h"
 
 namespace hourglass::bench {
+
+// ---------------------------------------------------------------- data
 
 /// extents({128, 400, 784}) = "128x400x784".
 inline std::string extents(std::initializer_list<int64_t> values) {
@@ -54,100 +65,72 @@ std::vector<T> values(int64_t n, uint64_t seed = 1, double low = -1, double high
   uint64_t state = seed * 0x9e3779b97f4a7c15u;
   for (T& value : result) {
     state = state * 6364136223846793005u + 1442695040888963407u;
-    value = static_cast<T>(low + (high - low) * (static_cast<double>(state >> 40) * 0x1p-24));
+    const double x = low + (high - low) * (static_cast<double>(state >> 40) * 0x1p-24);
+    value = static_cast<T>(static_cast<std::conditional_t<std::is_same_v<T, bf16>, float, double>>(x));
   }
   return result;
 }
 
-inline Context context(int threads) {
-  static std::map<int, std::unique_ptr<ThreadPool>> pools;
-  Context ctx;
-  if (threads <= 1) return ctx;
-  auto& pool = pools[threads];
-  if (!pool) pool = std::make_unique<ThreadPool>(threads);
-  ctx.threads = pool.get();
-  return ctx;
-}
-
-/// Best seconds of one call of f over about 50 ms.
-template <class F>
-double best_seconds(F&& f) {
-  using Clock = std::chrono::steady_clock;
-  const auto seconds = [](Clock::duration d) { return std::chrono::duration<double>(d).count(); };
-  double best = 1e30;
-  const auto start = Clock::now();
-  do {
-    const auto before = Clock::now();
-    f();
-    best = std::min(best, seconds(Clock::now() - before));
-  } while (seconds(Clock::now() - start) < 0.05);
-  return best;
-}
-
-constexpr int kPeakChains = 10, kPeakLanes = 16, kPeakSteps = 1 << 18;
-
-/// 2 * kPeakChains * kPeakLanes * kPeakSteps flops in registers, about 0.3 ms, which a waking thread does not disturb:
-/// enough independent chains to fill two pipes.
-HOURGLASS_SIMD __attribute__((optimize("fp-contract=fast"))) inline void multiply_add_chains(float* sums) {
-  float acc[kPeakChains][kPeakLanes];
-  std::memcpy(acc, sums, sizeof(acc));
-  const float scale = sums[0] * 1e-9f + 0.999f, shift = sums[1] * 1e-9f + 1e-3f;
-  for (int step = 0; step < kPeakSteps; ++step) {
-#pragma GCC unroll 10
-    for (int chain = 0; chain < kPeakChains; ++chain) {
-#pragma GCC unroll 16
-      for (int lane = 0; lane < kPeakLanes; ++lane) acc[chain][lane] = acc[chain][lane] * scale + shift;
+/// Elements in the memory of a context's device. Copies share them, so that a closure can hold one.
+template <class T>
+class Array {
+ public:
+  Array(const Context& ctx, std::vector<T> host) : size_(host.size()) {
+    if (ctx.device != Device::kCuda) {
+      const auto owner = std::make_shared<std::vector<T>>(std::move(host));
+      data_ = std::shared_ptr<T>(owner, owner->data());
+      return;
     }
+    void* memory = cuda::allocate(std::max<size_t>(1, size_ * sizeof(T)));
+    if (!memory) throw Error(Exit::kDevice, "benchmark: too little device memory");
+    data_ = std::shared_ptr<T>(static_cast<T*>(memory), [](T* p) { cuda::release(p); });
+    if (size_) cuda::copy_to_device(ctx.stream, memory, host.data(), size_ * sizeof(T));
   }
-  std::memcpy(sums, acc, sizeof(acc));
+  T* data() const { return data_.get(); }
+  size_t size() const { return size_; }
+
+ private:
+  size_t size_;
+  std::shared_ptr<T> data_;
+};
+
+template <class T>
+Array<T> values(const Context& ctx, int64_t n, uint64_t seed = 1, double low = -1, double high = 1) {
+  return {ctx, values<T>(n, seed, low, high)};
+}
+template <class T>
+Array<T> zeros(const Context& ctx, int64_t n) {
+  return {ctx, std::vector<T>(static_cast<size_t>(n))};
+}
+/// One scalar or struct behind a pointer, as kernels read steps, faults and rates.
+template <class T>
+Array<T> one(const Context& ctx, T value = {}) {
+  return {ctx, std::vector<T>{value}};
 }
 
-/// Measured arithmetic peak of `threads` threads, flop/s in fp32.
-inline double peak_flops(int threads) {
-  static std::map<int, double> known;
-  double& peak = known[threads];
-  if (peak > 0) return peak;
-  const Context ctx = context(threads);
-  std::vector<std::vector<float>> sums(static_cast<size_t>(threads), std::vector<float>(kPeakChains * kPeakLanes, 1));
-  const double seconds = best_seconds([&] {
-    parallel_for(ctx, threads, [&](int64_t i) { multiply_add_chains(sums[static_cast<size_t>(i)].data()); });
-  });
-  benchmark::DoNotOptimize(sums);
-  return peak = 2.0 * kPeakChains * kPeakLanes * kPeakSteps * threads / seconds;
-}
-
-/// Measured copy bandwidth (bytes read plus bytes written a second) over a footprint of about `bytes`.
-inline double copy_bandwidth(int threads, double bytes) {
-  static std::map<std::pair<int, int64_t>, double> known;
-  int64_t footprint = 1 << 14;
-  while (static_cast<double>(footprint) < bytes && footprint < (int64_t{1} << 28)) footprint *= 2;
-  double& bandwidth = known[{threads, footprint}];
-  if (bandwidth > 0) return bandwidth;
-  const Context ctx = context(threads);
-  const int64_t half = footprint / 2, part = half / threads;
-  std::vector<char> from(static_cast<size_t>(half), 1), to(static_cast<size_t>(half), 2);
-  const int64_t repeats = std::max<int64_t>(1, (1 << 20) / footprint);
-  const double seconds = best_seconds([&] {
-    parallel_for(ctx, threads, [&](int64_t i) {
-      for (int64_t r = 0; r < repeats; ++r) {
-        std::memcpy(to.data() + i * part, from.data() + i * part, static_cast<size_t>(part));
-        benchmark::ClobberMemory();
-      }
-    });
-  });
-  return bandwidth = 2.0 * static_cast<double>(part * threads * repeats) / seconds;
-}
+// ---------------------------------------------------------------- cases
 
 struct Name {
   std::string op, technique, shape, dtype = "f32";
 };
 
-/// Least work of one call.
+/// Least work of one call: `elements` numbers of the storage type read or written, and `bytes` of other types.
 struct Work {
-  double flops = 0, bytes = 0;
+  double flops = 0, bytes = 0, elements = 0;
+  Work of(size_t element_bytes) const { return {flops, bytes + elements * static_cast<double>(element_bytes)}; }
 };
 
-/// Times `body` and reports what its work amounts to a second.
+/// Reports what a call's work amounts to a second.
+inline void report(benchmark::State& state, Work work, double calls_per_second, double peak, double copy) {
+  const double compute = work.flops > 0 ? work.flops / peak : 0, memory = work.bytes > 0 ? work.bytes / copy : 0;
+  if (work.flops > 0) state.counters["GFLOP/s"] = work.flops * 1e-9 * calls_per_second;
+  if (work.bytes > 0) state.counters["GB/s"] = work.bytes * 1e-9 * calls_per_second;
+  if (compute <= 0 && memory <= 0) return;
+  state.counters["roofline_%"] = 100 * std::max(compute, memory) * calls_per_second;
+  state.SetLabel(compute > memory ? "of peak" : "of copy");
+}
+
+/// Times `body` on `threads` threads.
 template <class Body>
 void measure(benchmark::State& state, Work work, int threads, Body&& body) {
   body();
@@ -157,26 +140,52 @@ void measure(benchmark::State& state, Work work, int threads, Body&& body) {
     benchmark::ClobberMemory();
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  const double calls_per_second = static_cast<double>(state.iterations()) / elapsed.count();
-  double floor = 0;
-  if (work.flops > 0) {
-    floor = work.flops / peak_flops(threads);
-    state.counters["GFLOP/s"] = work.flops * 1e-9 * calls_per_second;
+  report(state, work, static_cast<double>(state.iterations()) / elapsed.count(),
+         work.flops > 0 ? peak_flops(threads) : 1, work.bytes > 0 ? copy_bandwidth(threads, work.bytes) : 1);
+}
+
+/// Times calls of `make()`, which allocates a set of buffers and returns the callable, on the device: the median of
+/// blocks of captured calls that go round sets larger than the cache (rotation in device.h).
+template <class Make>
+void measure_device(benchmark::State& state, Work work, Dtype dtype, Make make) {
+  std::vector<decltype(make())> sets;
+  for (int set = 0; set < rotation(work.bytes); ++set) sets.push_back(make());
+  const int calls = kEmulated ? 1 : std::max(20, static_cast<int>(sets.size()));
+  const Replay replay(calls, [&](int call) { sets[static_cast<size_t>(call) % sets.size()](); });
+  std::vector<double> blocks;
+  for (auto _ : state) {
+    blocks.push_back(replay.seconds());
+    state.SetIterationTime(blocks.back());
   }
-  if (work.bytes > 0) {
-    floor = std::max(floor, work.bytes / copy_bandwidth(threads, work.bytes));
-    state.counters["GB/s"] = work.bytes * 1e-9 * calls_per_second;
-  }
-  if (floor > 0) state.counters["roofline_%"] = 100 * floor * calls_per_second;
+  std::sort(blocks.begin(), blocks.end());
+  const auto at = [&](double q) { return blocks[static_cast<size_t>(q * static_cast<double>(blocks.size() - 1))]; };
+  state.counters["median_us"] = 1e6 * at(0.5);
+  state.counters["spread_%"] = 100 * (at(0.9) - at(0.1)) / at(0.5);
+  report(state, work, 1 / at(0.5), work.flops > 0 ? device_peak_flops(dtype) : 1,
+         work.bytes > 0 ? device_copy_bandwidth(work.bytes) : 1);
+}
+
+/// A registered case, for --case: runs once.
+struct Single {
+  std::string name;
+  std::function<void()> run;
+};
+inline std::vector<Single>& singles() {
+  static std::vector<Single> all;
+  return all;
+}
+
+inline std::string label(const Name& name, const std::string& device) {
+  return name.op + "/" + name.technique + "/" + name.shape + "/" + name.dtype + "/" + device;
 }
 
 /// Registers one case on `threads` threads. `setup(ctx)` allocates and returns the callable that runs the op once.
 template <class Setup>
 void add_threads(const Name& name, Work work, int threads, Setup setup) {
-  const std::string device = threads == 1 ? "cpu" : "cpu-" + std::to_string(threads) + "t";
-  const std::string label = name.op + "/" + name.technique + "/" + name.shape + "/" + name.dtype + "/" + device;
+  const std::string text = label(name, threads == 1 ? "cpu" : "cpu-" + std::to_string(threads) + "t");
   const auto function = [=](benchmark::State& state) { measure(state, work, threads, setup(context(threads))); };
-  benchmark::RegisterBenchmark(label.c_str(), function)->UseRealTime()->Unit(benchmark::kMicrosecond);
+  benchmark::RegisterBenchmark(text.c_str(), function)->UseRealTime()->Unit(benchmark::kMicrosecond);
+  singles().push_back({text, [=] { setup(context(threads))(); }});
 }
 
 /// Registers one case on one thread and on every core.
@@ -187,12 +196,108 @@ void add(const Name& name, Work work, Setup setup) {
   if (cores > 1) add_threads(name, work, cores, setup);
 }
 
-inline int run(int argc, char** argv) {
+/// Registers one case on the device. `setup(ctx)` as above, with memory of the device. The emulator takes what it can
+/// run in a second or so.
+template <class Setup>
+void add_device(const Name& name, Work work, Dtype dtype, Setup setup) {
+  constexpr double kMostEmulatedFlops = 6e6, kMostEmulatedBytes = 1 << 21;
+  if (!device_usable() || (kEmulated && (work.flops > kMostEmulatedFlops || work.bytes > kMostEmulatedBytes))) return;
+  const std::string text = label(name, kEmulated ? "emulated" : "cuda");
+  const auto function = [=](benchmark::State& state) {
+    measure_device(state, work, dtype, [=] { return setup(device_context()); });
+  };
+  benchmark::RegisterBenchmark(text.c_str(), function)
+      ->UseManualTime()
+      ->Unit(benchmark::kMicrosecond)
+      ->Iterations(kEmulated ? 1 : 30);
+  singles().push_back({text, [=] { profile_once(setup(device_context())); }});
+}
+
+// ---------------------------------------------------------------- one op, all of its forms
+
+/// A lane on which an op is its plain reference.
+struct ReferenceLane : cpu::Lane<float> {};
+
+/// The op as the engine calls it, found through the lane; on a ReferenceLane the reference.
+#define BENCH_OP(name)                                                                  \
+  [](const auto& bench_lane, const auto&... bench_arguments) {                          \
+    using BenchLane = std::remove_cvref_t<decltype(bench_lane)>;                        \
+    if constexpr (std::is_same_v<BenchLane, ::hourglass::bench::ReferenceLane>) {       \
+      ::hourglass::cpu::name<typename BenchLane::type>(bench_lane, bench_arguments...); \
+    } else {                                                                            \
+      name(bench_lane, bench_arguments...);                                             \
+    }                                                                                   \
+  }
+
+template <class Lane>
+Lane lane_of(const Context& ctx) {
+  Lane lane;
+  static_cast<Context&>(lane) = ctx;
+  return lane;
+}
+
+struct Forms {
+  std::string op, shape;
+  const char* simd = "simd";    ///< technique of the timed float form; null: there is none
+  const char* cuda = "kernel";  ///< technique of the CUDA form
+};
+
+/// Registers one op in every float form of this build. `setup(lane)` allocates and returns the callable. The reference
+/// is left out where it would take seconds.
+template <class Setup>
+void add_forms(const Forms& forms, Work work, Setup setup) {
+  const Work f32 = work.of(sizeof(float));
+  const auto on = [setup]<class Lane>(std::type_identity<Lane>) {
+    return [setup](const Context& ctx) { return setup(lane_of<Lane>(ctx)); };
+  };
+  if (f32.flops < 1e8 && f32.bytes < 1 << 25) {
+    add_threads({forms.op, "reference", forms.shape}, f32, 1, on(std::type_identity<ReferenceLane>()));
+  }
+  if (forms.simd) add({forms.op, forms.simd, forms.shape}, f32, on(std::type_identity<cpu::Lane<float>>()));
+#if defined(HOURGLASS_CUDA_KERNELS)
+  add_device({forms.op, forms.cuda, forms.shape}, f32, Dtype::kF32, on(std::type_identity<cuda::Lane<float>>()));
+#endif
+}
+
+/// The same, with the CUDA form in bf16 too.
+template <class Setup>
+void add_forms_bf16(const Forms& forms, Work work, Setup setup) {
+  add_forms(forms, work, setup);
+#if defined(HOURGLASS_CUDA_KERNELS)
+  add_device({forms.op, forms.cuda, forms.shape, "bf16"}, work.of(sizeof(bf16)), Dtype::kBF16,
+             [setup](const Context& ctx) { return setup(lane_of<cuda::Lane<bf16>>(ctx)); });
+#endif
+}
+
+// ---------------------------------------------------------------- the program
+
+/// Runs the case of that name once; 2 and a line that says so if there is none.
+inline int run_once(const std::string& name) {
+  for (const Single& single : singles()) {
+    if (single.name != name) continue;
+    single.run();
+    std::printf("%s: ran once\n", name.c_str());
+    return 0;
+  }
+  std::fprintf(stderr, "no case '%s'; --benchmark_list_tests=true lists them\n", name.c_str());
+  return 2;
+}
+
+inline int run(int argc, char** argv) try {
+  if (argc > 1 && !std::strcmp(argv[1], "--case")) {
+    if (argc == 4 && !std::strcmp(argv[3], "--once")) return run_once(argv[2]);
+    std::fprintf(stderr, "usage: %s --case NAME --once\n", argv[0]);
+    return 2;
+  }
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  if (device_usable()) benchmark::AddCustomContext("device", device_description());
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
   return 0;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "%s: %s\n", argv[0], error.what());
+  return 1;
 }
 
 }  // namespace hourglass::bench

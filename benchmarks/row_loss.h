@@ -6,33 +6,31 @@
 
 #include "benchmarks/harness.h"
 #include "kernels/base/row_loss.h"
-#include "kernels/base/types.h"
 
 namespace hourglass::bench {
 
-/// The inputs and outputs of one case.
-struct RowLossBuffers {
-  RowLossShape s;
-  std::vector<float> y, x, dy, loss;
-  float value = 0;
-  explicit RowLossBuffers(RowLossShape shape)
-      : s(shape),
-        y(values<float>(int64_t{s.N} * s.D, 1, -4, 4)),
-        x(values<float>(int64_t{s.N} * s.D / s.draws, 2, 0, 1)),
-        dy(y.size()),
-        loss(static_cast<size_t>(s.N)) {}
-};
-
-/// `forward(ctx, buffers)` and `loss(ctx, buffers)` run a technique once.
+/// Registers both ops for the cases worth timing. `flops`: of a pixel's value and gradient. The ops, BENCH_OP(...).
 template <class Forward, class Loss>
-void add_row_loss(const std::string& op, const std::string& technique, RowLossShape s, double flops, Forward forward,
+void add_row_loss(const std::string& op, const std::vector<RowLossShape>& cases, double flops, Forward forward,
                   Loss loss) {
-  const std::string shape = extents({s.N, s.D, s.draws});
-  const double size = static_cast<double>(s.N) * s.D, input = 4 * size * (1 + 1.0 / s.draws);
-  add({op + "_loss", technique, shape}, {.flops = flops * size, .bytes = input + 4 * size},
-      [=](const Context& ctx) { return [=, b = RowLossBuffers(s)]() mutable { loss(ctx, b); }; });
-  add({op + "_forward", technique, shape}, {.flops = flops * size, .bytes = input},
-      [=](const Context& ctx) { return [=, b = RowLossBuffers(s)]() mutable { forward(ctx, b); }; });
+  for (const RowLossShape& s : cases) {
+    const int64_t n = int64_t{s.N} * s.D;
+    if (n < 10000) continue;
+    const std::string shape = extents({s.N, s.D, s.draws});
+    const double size = static_cast<double>(n), inputs = size * (1 + 1.0 / s.draws);
+    add_forms_bf16({op + "_loss", shape}, {.flops = flops * size, .elements = inputs + size}, [=](auto lane) {
+      using T = typename decltype(lane)::type;
+      return [=, y = values<T>(lane, n, 1, -4, 4), x = values<T>(lane, n / s.draws, 2, 0, 1), dy = zeros<T>(lane, n),
+              value = one<float>(lane)] {
+        loss(lane, s, y.data(), x.data(), Weight{}, Grad{value.data()}, Grad{dy.data()});
+      };
+    });
+    add_forms_bf16({op + "_forward", shape}, {.flops = flops * size, .elements = inputs}, [=](auto lane) {
+      using T = typename decltype(lane)::type;
+      return [=, y = values<T>(lane, n, 1, -4, 4), x = values<T>(lane, n / s.draws, 2, 0, 1),
+              losses = zeros<float>(lane, s.N)] { forward(lane, s, y.data(), x.data(), losses.data()); };
+    });
+  }
 }
 
 }  // namespace hourglass::bench

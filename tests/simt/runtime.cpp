@@ -17,7 +17,7 @@ constexpr unsigned kMostGridYZ = 65535, kMostBlockZ = 64, kMostGridX = 0x7FFFFFF
 
 cudaError_t last_error = cudaSuccess;
 cudaError_t fault_of_device = cudaSuccess;
-bool recording = false;
+bool recording = false, profiling = false;
 std::vector<LaunchRecord> records;
 
 std::unordered_map<const void*, size_t>& dynamic_limits() {
@@ -58,6 +58,7 @@ void append_record(const KernelCall& call) {
 
 void run(const KernelCall& call) {
   ++counters().launches;
+  counters().profiled_launches += profiling;
   Grid grid;
   grid.grid = call.grid;
   grid.block = call.block;
@@ -78,6 +79,7 @@ cudaError_t device_fault() { return fault_of_device; }
 void set_device_fault(cudaError_t error) { fault_of_device = last_error = error; }
 
 void record_launches(bool on) { recording = on; }
+void profile_launches(bool on) { profiling = on; }
 std::vector<LaunchRecord> take_launches() { return std::exchange(records, {}); }
 
 cudaError_t launch(KernelCall call, cudaStream_t stream) {
@@ -147,6 +149,14 @@ cudaError_t cudaGetDevice(int* device) {
 cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : remember(cudaErrorInvalidDevice); }
 cudaError_t cudaDriverGetVersion(int* version) {
   *version = config().driver;
+  return cudaSuccess;
+}
+cudaError_t cudaProfilerStart() {
+  profile_launches(true);
+  return cudaSuccess;
+}
+cudaError_t cudaProfilerStop() {
+  profile_launches(false);
   return cudaSuccess;
 }
 cudaError_t cudaRuntimeGetVersion(int* version) {
