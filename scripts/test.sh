@@ -104,7 +104,7 @@ else
   fi
   # The very .cu files on the CPU, by the emulator of tests/simt.
   if build "CUDA in the emulator" dev build/emulated cuda_tests -DHOURGLASS_CUDA=EMULATED -DHOURGLASS_APPS=OFF \
-    -DHOURGLASS_BENCHMARKS=OFF; then
+    -DHOURGLASS_BENCHMARKS=ON; then
     run_tests "CUDA in the emulator" build/emulated -L cuda
   fi
   problem=$(nvcc_problem)
