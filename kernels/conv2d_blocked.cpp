@@ -1,37 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The inner loops of the float convolution: MR gathered rows against a packed panel of up to three vectors, with
-// MR x 3 accumulators in registers. Compiled with -ffp-contract=fast: the multiply-add is fused where the machine has
+// MR x 3 accumulators in registers; and two forms for results of one to four columns, which would leave most of a
+// vector empty. Compiled with -ffp-contract=fast: the multiply-add is fused where the machine has
 // it.
 #include <algorithm>
-#include <cstring>
 
 #include "kernels/base/conv2d_tile.h"
-#include "kernels/base/simd.h"
-
-// Vectors are passed between inlined functions only, so that their calling convention does not matter.
-#pragma GCC diagnostic ignored "-Wpsabi"
+#include "kernels/base/float_vectors.h"
 
 namespace hourglass::cpu {
 namespace {
-
-template <int L>
-struct Vector {
-  typedef float type __attribute__((vector_size(L * sizeof(float))));
-};
-template <int L>
-using Floats = typename Vector<L>::type;
-
-template <int L>
-HOURGLASS_INLINE Floats<L> load(const float* from) {
-  Floats<L> v;
-  std::memcpy(&v, from, sizeof v);
-  return v;
-}
-
-template <int L>
-HOURGLASS_INLINE void store(float* to, const Floats<L>& v) {
-  std::memcpy(to, &v, sizeof v);
-}
 
 /// Writes the first `columns` of NV vectors; only the last vector may be cut.
 template <int L, int NV>
@@ -99,20 +77,120 @@ HOURGLASS_INLINE void multiply_with(const ConvPanel& p) {
   if (vectors == 3) multiply_all<L, MR, 3>(p);
 }
 
+// ---------------------------------------------------------------- results of few columns
+
+/// MR rows from `first`, vectors along the depth.
+template <int L, int MR, int NC>
+HOURGLASS_INLINE void dot_rows(const ConvPanel& p, int first) {
+  const float* rows[MR];
+#pragma GCC unroll 16
+  for (int i = 0; i < MR; ++i) rows[i] = p.a + p.row_at[first + i];
+  Floats<L> sums[L] = {};
+  static_assert(MR * NC <= L);
+  for (int k = 0; k < p.depth; k += L) {
+    const int64_t at = p.depth_at[k];
+    Floats<L> b[NC];
+#pragma GCC unroll 4
+    for (int j = 0; j < NC; ++j) b[j] = load<L>(p.panel + int64_t{j} * p.depth + k);
+#pragma GCC unroll 16
+    for (int i = 0; i < MR; ++i) {
+      const Floats<L> a = load<L>(rows[i] + at);
+#pragma GCC unroll 4
+      for (int j = 0; j < NC; ++j) sums[i * NC + j] += a * b[j];
+    }
+  }
+  float values[L];
+  store<L>(values, sum_lanes<L, L / 2>(sums));
+  for (int i = 0; i < MR; ++i) {
+    float* to = p.c + p.c_at[first + i];
+    for (int j = 0; j < NC; ++j) to[j] = p.add ? to[j] + values[i * NC + j] : values[i * NC + j];
+  }
+}
+
+template <int L, int NC>
+HOURGLASS_INLINE void dot_all(const ConvPanel& p) {
+  constexpr int kRows = L / NC;
+  int i = 0;
+  for (; i + kRows <= p.rows; i += kRows) dot_rows<L, kRows, NC>(p, i);
+  for (; i < p.rows; ++i) dot_rows<L, 1, NC>(p, i);
+}
+
+template <int L>
+HOURGLASS_INLINE void dot_with(const ConvPanel& p) {
+  if (p.columns == 1) dot_all<L, 1>(p);
+  if (p.columns == 2) dot_all<L, 2>(p);
+  if (p.columns == 3) dot_all<L, 3>(p);
+  if (p.columns == 4) dot_all<L, 4>(p);
+}
+
+/// NV vectors of rows from `first`.
+template <int L, int NV, int NC>
+HOURGLASS_INLINE void outer_rows(const ConvPanel& p, int first) {
+  const float* rows[NV];
+#pragma GCC unroll 8
+  for (int v = 0; v < NV; ++v) rows[v] = p.a + p.row_at[first + v * L];
+  Floats<L> sums[NV][NC] = {};
+  const float* panel = p.panel;
+  for (int k = 0; k < p.depth; ++k, panel += NC) {
+    const int64_t at = p.depth_at[k];
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) {
+      const Floats<L> a = load<L>(rows[v] + at);
+#pragma GCC unroll 4
+      for (int j = 0; j < NC; ++j) sums[v][j] += a * panel[j];
+    }
+  }
+  for (int v = 0; v < NV; ++v) {
+    for (int j = 0; j < NC; ++j) {
+      float values[L];
+      store<L>(values, sums[v][j]);
+      for (int i = 0; i < L; ++i) {
+        float& to = p.c[p.c_at[first + v * L + i] + j];
+        to = p.add ? to + values[i] : values[i];
+      }
+    }
+  }
+}
+
+template <int L, int NC>
+HOURGLASS_INLINE void outer_all(const ConvPanel& p) {
+  constexpr int kVectors = NC == 1 ? 8 : 12 / NC;
+  int i = 0;
+  for (; i + kVectors * L <= p.rows; i += kVectors * L) outer_rows<L, kVectors, NC>(p, i);
+  for (; i + 2 * L <= p.rows; i += 2 * L) outer_rows<L, 2, NC>(p, i);
+  for (; i < p.rows; i += L) outer_rows<L, 1, NC>(p, i);
+}
+
+template <int L>
+HOURGLASS_INLINE void outer_with(const ConvPanel& p) {
+  if (p.columns == 1) outer_all<L, 1>(p);
+  if (p.columns == 2) outer_all<L, 2>(p);
+  if (p.columns == 3) outer_all<L, 3>(p);
+  if (p.columns == 4) outer_all<L, 4>(p);
+}
+
 void multiply_4(const ConvPanel& p) { multiply_with<4, 4>(p); }
+void dot_4(const ConvPanel& p) { dot_with<4>(p); }
+void outer_4(const ConvPanel& p) { outer_with<4>(p); }
 
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
-__attribute__((target("arch=x86-64-v4"))) void multiply_16(const ConvPanel& p) { multiply_with<16, 8>(p); }
-__attribute__((target("arch=x86-64-v3"))) void multiply_8(const ConvPanel& p) { multiply_with<8, 4>(p); }
+#define HOURGLASS_V4 __attribute__((target("arch=x86-64-v4")))
+#define HOURGLASS_V3 __attribute__((target("arch=x86-64-v3")))
+HOURGLASS_V4 void multiply_16(const ConvPanel& p) { multiply_with<16, 8>(p); }
+HOURGLASS_V4 void dot_16(const ConvPanel& p) { dot_with<16>(p); }
+HOURGLASS_V4 void outer_16(const ConvPanel& p) { outer_with<16>(p); }
+HOURGLASS_V3 void multiply_8(const ConvPanel& p) { multiply_with<8, 4>(p); }
+HOURGLASS_V3 void dot_8(const ConvPanel& p) { dot_with<8>(p); }
+HOURGLASS_V3 void outer_8(const ConvPanel& p) { outer_with<8>(p); }
 #endif
 
 std::vector<ConvLevel> levels_of_this_machine() {
   std::vector<ConvLevel> levels;
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
-  if (__builtin_cpu_supports("x86-64-v4")) levels.push_back({"x86-64-v4", 16, multiply_16});
-  if (__builtin_cpu_supports("x86-64-v3")) levels.push_back({"x86-64-v3", 8, multiply_8});
+  if (__builtin_cpu_supports("x86-64-v4")) levels.push_back({"x86-64-v4", 16, multiply_16, dot_16, outer_16});
+  if (__builtin_cpu_supports("x86-64-v3")) levels.push_back({"x86-64-v3", 8, multiply_8, dot_8, outer_8});
 #endif
-  levels.push_back({"default", 4, multiply_4});
+  levels.push_back({"default", 4, multiply_4, dot_4, outer_4});
   return levels;
 }
 

@@ -59,6 +59,26 @@ void pack_weight(const Correlation& c, const ConvTaps& rows, const ConvTaps& col
   }
 }
 
+/// Results of so few columns that a vector of them would be mostly empty, from vectors of channels.
+bool is_narrow(const Correlation& c) {
+  const int lanes = level().lanes;
+  return c.out <= kConvNarrow && c.in > 0 && c.in % lanes == 0 && c.channels % lanes == 0;
+}
+
+/// panel[j][(tap, channel)].
+void pack_narrow_weight(const Correlation& c, const ConvTaps& rows, const ConvTaps& columns, int first, int count,
+                        float* panel) {
+  for (int j = 0; j < c.out; ++j) {
+    for (int r = 0; r < rows.count; ++r) {
+      for (int t = 0; t < columns.count; ++t) {
+        const int64_t tap = (int64_t{rows.index[r]} * c.w.window + columns.index[t]) * c.weight_tap;
+        const float* from = c.weight + tap + first * c.weight_in + j * c.weight_out;
+        for (int d = 0; d < count; ++d) *panel++ = from[d * c.weight_in];
+      }
+    }
+  }
+}
+
 /// out = f(out + bias + residual) for `rows` rows of `columns`.
 template <Activation A>
 HOURGLASS_INLINE void finish_rows(int64_t rows, int columns, const float* bias, const float* residual, float* out) {
@@ -122,10 +142,17 @@ void correlate_phase(const Correlation& c, const ConvBlock& b, int phase_h, int 
       for (int i = 0; i < patch.pixels && !add; ++i) std::fill_n(out + patch.out_at[i], c.out, 0.0f);
       return;
     }
+    const bool add_here = add || first > 0;
+    if (is_narrow(c)) {
+      pack_narrow_weight(c, rows, columns, first, count, patch.panel);
+      level().dot({patch.pixels, patch.depth, c.out, patch.source, patch.pixel_at, patch.tap_at, patch.panel, out,
+                   patch.out_at, add_here});
+      continue;
+    }
     for (int band = 0; band < bands.count; ++band) {
       pack_weight(c, rows, columns, first, count, bands.first(band), bands.width(band), patch.panel);
       level().multiply({patch.pixels, patch.depth, bands.width(band), patch.source, patch.pixel_at, patch.tap_at,
-                        patch.panel, out + bands.first(band), patch.out_at, add || first > 0});
+                        patch.panel, out + bands.first(band), patch.out_at, add_here});
     }
   }
 }
@@ -178,6 +205,12 @@ void add_block(const Correlation& c, const ConvBlock& b, const ConvTaps& rows, c
   patch.gather(c, b, 0, 0, rows, columns, first, count);
   int64_t row_at[kConvDepth];
   for (int i = 0; i < patch.depth; ++i) row_at[i] = (int64_t{i / count} * c.in + first + i % count) * c.out;
+  if (is_narrow(c)) {
+    for (int i = 0; i < patch.pixels; ++i) std::copy_n(dy + patch.out_at[i], c.out, patch.panel + i * c.out);
+    level().outer({patch.depth, patch.pixels, c.out, patch.source, patch.tap_at, patch.pixel_at, patch.panel, partial,
+                   row_at, add});
+    return;
+  }
   const Bands bands(c.out);
   for (int band = 0; band < bands.count; ++band) {
     pack_gradient(patch, dy, bands.first(band), bands.width(band), patch.panel);

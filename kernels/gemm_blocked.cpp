@@ -8,14 +8,9 @@
 // 128x400x784 with B transposed 234 (240), 784x400x128 with A transposed 255 (260), 784x400x4096 with A transposed
 // 222 (233). Blocks of K of 128 and 384 measured the same; without the prefetch the last one fell to 130.
 #include <algorithm>
-#include <array>
-#include <cstring>
 
+#include "kernels/base/float_vectors.h"
 #include "kernels/base/gemm_tile.h"
-#include "kernels/base/simd.h"
-
-// Vectors are passed between inlined functions only, so that their calling convention does not matter.
-#pragma GCC diagnostic ignored "-Wpsabi"
 
 namespace hourglass::cpu {
 namespace {
@@ -23,54 +18,6 @@ namespace {
 constexpr int kPanel = 48;
 constexpr int kDepth = 256;
 constexpr int kAhead = 16;
-
-template <int L>
-struct Vector {
-  typedef float type __attribute__((vector_size(L * sizeof(float))));
-  typedef int index __attribute__((vector_size(L * sizeof(int))));
-};
-template <int L>
-using Floats = typename Vector<L>::type;
-
-template <int L>
-HOURGLASS_INLINE Floats<L> load(const float* from) {
-  Floats<L> v;
-  std::memcpy(&v, from, sizeof v);
-  return v;
-}
-template <int L>
-HOURGLASS_INLINE void store(float* to, const Floats<L>& v) {
-  std::memcpy(to, &v, sizeof v);
-}
-
-/// Which lanes of (low, high) exchange S x S blocks of a transposition: the first or the second row of a pair.
-template <int L, int S, bool kSecond>
-HOURGLASS_INLINE typename Vector<L>::index exchange_lanes() {
-  constexpr auto lanes = [] {
-    std::array<int, L> result{};
-    for (int j = 0; j < L; ++j) {
-      const bool from_high = (j & S) != 0;
-      result[static_cast<size_t>(j)] = kSecond ? (from_high ? L + j : j + S) : (from_high ? L + j - S : j);
-    }
-    return result;
-  }();
-  typename Vector<L>::index v;
-  std::memcpy(&v, lanes.data(), sizeof v);
-  return v;
-}
-
-template <int L, int S>
-HOURGLASS_INLINE void transpose(Floats<L> (&rows)[L]) {
-  const auto first = exchange_lanes<L, S, false>(), second = exchange_lanes<L, S, true>();
-#pragma GCC unroll 16
-  for (int i = 0; i < L; ++i) {
-    if ((i & S) != 0) continue;
-    const Floats<L> low = rows[i], high = rows[i + S];
-    rows[i] = __builtin_shuffle(low, high, first);
-    rows[i + S] = __builtin_shuffle(low, high, second);
-  }
-  if constexpr (S > 1) transpose<L, S / 2>(rows);
-}
 
 /// panel[k][j] = b[k ldb + j] for `columns` columns. The rest of `width` holds what follows in memory, which is still
 /// b's next row, or zeros: results of those columns are never stored.

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/base/conv2d_tile.h"
 #include "kernels/conv2d.h"
 #include "tests/conv2d_checks.h"
 
@@ -63,40 +62,6 @@ TEST(Conv2d, ReferencePassesTheGradientCheck) {
     const auto got = conv2d_reference(s, in);
     gradcheck([&](const auto& x) { return weighted_sum(forward(s, x, in.w), in.y); }, in.x, got.x, "dx");
     gradcheck([&](const auto& w) { return weighted_sum(forward(s, in.x, w), in.y); }, in.w, got.w, "dw");
-  }
-}
-
-/// Every level of the inner loops that this machine has, for every number of rows and columns of a panel.
-TEST(Conv2d, EveryLevelOfThePanelIsExact) {
-  for (const cpu::ConvLevel& level : cpu::conv_levels()) {
-    const int widest = 3 * level.lanes;
-    for (int columns : {1, level.lanes - 1, level.lanes, level.lanes + 1, 2 * level.lanes, widest - 1, widest}) {
-      for (int rows : {1, 2, 3, 5, 7, 8, 9, 17}) {
-        SCOPED_TRACE(std::string(level.name) + " " + describe("panel", {rows, columns}));
-        const int depth = 11, width = (columns + level.lanes - 1) / level.lanes * level.lanes;
-        const auto a = random_integers<float>(100, 1), panel = random_integers<float>(depth * width, 2);
-        std::vector<int32_t> row_at, depth_at;
-        std::vector<int64_t> c_at;
-        for (int i = 0; i < rows; ++i) row_at.push_back(3 * i), c_at.push_back(int64_t{rows - 1 - i} * columns);
-        for (int k = 0; k < depth; ++k) depth_at.push_back(4 * (depth - 1 - k) + k % 2);
-        for (bool add : {false, true}) {
-          Guarded<float> c(random_integers<float>(rows * columns, 3));
-          std::vector<float> want = add ? c.values() : std::vector<float>(static_cast<size_t>(rows * columns), 0.0f);
-          for (int i = 0; i < rows; ++i) {
-            for (int j = 0; j < columns; ++j) {
-              for (int k = 0; k < depth; ++k) {
-                want[static_cast<size_t>(c_at[static_cast<size_t>(i)] + j)] +=
-                    a[static_cast<size_t>(row_at[static_cast<size_t>(i)] + depth_at[static_cast<size_t>(k)])] *
-                    panel[static_cast<size_t>(k * width + j)];
-              }
-            }
-          }
-          level.multiply({rows, depth, columns, a.data(), row_at.data(), depth_at.data(), panel.data(), c.data(),
-                          c_at.data(), add});
-          expect_close(c, want, exact());
-        }
-      }
-    }
   }
 }
 

@@ -9,6 +9,7 @@ namespace hourglass::cpu {
 
 inline constexpr int kConvDepth = 576;  ///< most terms of a panel: 3 x 3 taps of 64 channels
 inline constexpr int kConvPanel = 48;   ///< most columns of a panel
+inline constexpr int kConvNarrow = 4;   ///< most columns of the narrow forms
 
 /// c[i][j] (+)= sum_k a[row_at[i] + depth_at[k]] panel[k][j] for `rows` rows and `columns` columns. Row i of c begins
 /// at c + c_at[i]. The operand a is never copied to a matrix: that a window's element lies at the sum of where its
@@ -18,7 +19,7 @@ struct ConvPanel {
   const float* a = nullptr;
   const int32_t* row_at = nullptr;
   const int32_t* depth_at = nullptr;
-  const float* panel = nullptr;  ///< rows of conv_panel_width(columns)
+  const float* panel = nullptr;  ///< rows as wide as the vectors that hold `columns`
   float* c = nullptr;
   const int64_t* c_at = nullptr;
   bool add = false;
@@ -29,6 +30,12 @@ struct ConvLevel {
   const char* name;
   int lanes;  ///< panels are padded to a multiple
   void (*multiply)(const ConvPanel&);
+  /// The same for 1 to kConvNarrow columns, vectors along the depth: the panel is transposed, panel[j][k], the depth a
+  /// multiple of `lanes`, and depth_at rises by ones inside each group of `lanes`.
+  void (*dot)(const ConvPanel&);
+  /// The same for 1 to kConvNarrow columns, vectors along the rows: the rows of the panel are `columns` wide, `rows` is
+  /// a multiple of `lanes`, and row_at rises by ones inside each group of `lanes`.
+  void (*outer)(const ConvPanel&);
 };
 const std::vector<ConvLevel>& conv_levels();
 
