@@ -170,6 +170,9 @@ HOURGLASS_INLINE void outer_with(const ConvPanel& p) {
 }
 
 void multiply_4(const ConvPanel& p) { multiply_with<4, 4>(p); }
+void pack_4(const float* from, int64_t stride, int depth, int columns, int width, float* panel) {
+  pack_transposed<4>(from, stride, depth, columns, width, panel);
+}
 void dot_4(const ConvPanel& p) { dot_with<4>(p); }
 void outer_4(const ConvPanel& p) { outer_with<4>(p); }
 
@@ -177,9 +180,15 @@ void outer_4(const ConvPanel& p) { outer_with<4>(p); }
 #define HOURGLASS_V4 __attribute__((target("arch=x86-64-v4")))
 #define HOURGLASS_V3 __attribute__((target("arch=x86-64-v3")))
 HOURGLASS_V4 void multiply_16(const ConvPanel& p) { multiply_with<16, 8>(p); }
+HOURGLASS_V4 void pack_16(const float* from, int64_t stride, int depth, int columns, int width, float* panel) {
+  pack_transposed<16>(from, stride, depth, columns, width, panel);
+}
 HOURGLASS_V4 void dot_16(const ConvPanel& p) { dot_with<16>(p); }
 HOURGLASS_V4 void outer_16(const ConvPanel& p) { outer_with<16>(p); }
 HOURGLASS_V3 void multiply_8(const ConvPanel& p) { multiply_with<8, 4>(p); }
+HOURGLASS_V3 void pack_8(const float* from, int64_t stride, int depth, int columns, int width, float* panel) {
+  pack_transposed<8>(from, stride, depth, columns, width, panel);
+}
 HOURGLASS_V3 void dot_8(const ConvPanel& p) { dot_with<8>(p); }
 HOURGLASS_V3 void outer_8(const ConvPanel& p) { outer_with<8>(p); }
 #endif
@@ -187,10 +196,10 @@ HOURGLASS_V3 void outer_8(const ConvPanel& p) { outer_with<8>(p); }
 std::vector<ConvLevel> levels_of_this_machine() {
   std::vector<ConvLevel> levels;
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
-  if (__builtin_cpu_supports("x86-64-v4")) levels.push_back({"x86-64-v4", 16, multiply_16, dot_16, outer_16});
-  if (__builtin_cpu_supports("x86-64-v3")) levels.push_back({"x86-64-v3", 8, multiply_8, dot_8, outer_8});
+  if (__builtin_cpu_supports("x86-64-v4")) levels.push_back({"x86-64-v4", 16, multiply_16, pack_16, dot_16, outer_16});
+  if (__builtin_cpu_supports("x86-64-v3")) levels.push_back({"x86-64-v3", 8, multiply_8, pack_8, dot_8, outer_8});
 #endif
-  levels.push_back({"default", 4, multiply_4, dot_4, outer_4});
+  levels.push_back({"default", 4, multiply_4, pack_4, dot_4, outer_4});
   return levels;
 }
 

@@ -47,14 +47,14 @@ void pack_weight(const Correlation& c, const ConvTaps& rows, const ConvTaps& col
     for (int t = 0; t < columns.count; ++t, panel += int64_t{count} * stride) {
       const int64_t tap = (int64_t{rows.index[r]} * c.w.window + columns.index[t]) * c.weight_tap;
       const float* from = c.weight + tap + first * c.weight_in + out * c.weight_out;
-      if (c.weight_out == 1) {
-        for (int d = 0; d < count; ++d) std::copy_n(from + d * c.weight_in, width, panel + int64_t{d} * stride);
-      } else {
-        for (int j = 0; j < width; ++j) {
-          for (int d = 0; d < count; ++d) panel[int64_t{d} * stride + j] = from[j * c.weight_out + d];
-        }
+      if (c.weight_in == 1) {
+        level().pack(from, c.weight_out, count, width, stride, panel);
+        continue;
       }
-      for (int d = 0; d < count; ++d) std::fill_n(panel + int64_t{d} * stride + width, stride - width, 0.0f);
+      for (int d = 0; d < count; ++d) {
+        std::copy_n(from + d * c.weight_in, width, panel + int64_t{d} * stride);
+        std::fill_n(panel + int64_t{d} * stride + width, stride - width, 0.0f);
+      }
     }
   }
 }
@@ -190,10 +190,10 @@ int parts_of(const Conv2dShape& s, const Correlation& c) {
   return static_cast<int>(std::min<int64_t>({room, kMostParts, c.blocks()}));
 }
 
-/// panel[position][j] = dy of `width` channels from `first`.
-void pack_gradient(const ConvPatch& patch, const float* dy, int first, int width, float* panel) {
+/// panel[position][j] = dy of `width` channels from `first`, for positions begin .. end.
+void pack_gradient(const ConvPatch& patch, const float* dy, int begin, int end, int first, int width, float* panel) {
   const int stride = padded(width);
-  for (int i = 0; i < patch.pixels; ++i, panel += stride) {
+  for (int i = begin; i < end; ++i, panel += stride) {
     std::copy_n(dy + patch.out_at[i] + first, width, panel);
     std::fill_n(panel + width, stride - width, 0.0f);
   }
@@ -205,17 +205,21 @@ void add_block(const Correlation& c, const ConvBlock& b, const ConvTaps& rows, c
   patch.gather(c, b, 0, 0, rows, columns, first, count);
   int64_t row_at[kConvDepth];
   for (int i = 0; i < patch.depth; ++i) row_at[i] = (int64_t{i / count} * c.in + first + i % count) * c.out;
-  if (is_narrow(c)) {
-    for (int i = 0; i < patch.pixels; ++i) std::copy_n(dy + patch.out_at[i], c.out, patch.panel + i * c.out);
-    level().outer({patch.depth, patch.pixels, c.out, patch.source, patch.tap_at, patch.pixel_at, patch.panel, partial,
-                   row_at, add});
-    return;
-  }
   const Bands bands(c.out);
-  for (int band = 0; band < bands.count; ++band) {
-    pack_gradient(patch, dy, bands.first(band), bands.width(band), patch.panel);
-    level().multiply({patch.depth, patch.pixels, bands.width(band), patch.source, patch.tap_at, patch.pixel_at,
-                      patch.panel, partial + bands.first(band), row_at, add});
+  for (int begin = 0; begin < patch.pixels; begin += kConvDepth, add = true) {
+    const int end = std::min(patch.pixels, begin + kConvDepth);
+    const int32_t* pixel_at = patch.pixel_at + begin;
+    if (is_narrow(c)) {
+      for (int i = begin; i < end; ++i) std::copy_n(dy + patch.out_at[i], c.out, patch.panel + (i - begin) * c.out);
+      level().outer(
+          {patch.depth, end - begin, c.out, patch.source, patch.tap_at, pixel_at, patch.panel, partial, row_at, add});
+      continue;
+    }
+    for (int band = 0; band < bands.count; ++band) {
+      pack_gradient(patch, dy, begin, end, bands.first(band), bands.width(band), patch.panel);
+      level().multiply({patch.depth, end - begin, bands.width(band), patch.source, patch.tap_at, pixel_at, patch.panel,
+                        partial + bands.first(band), row_at, add});
+    }
   }
 }
 

@@ -35,27 +35,6 @@ HOURGLASS_INLINE void pack(const float* b, int64_t ldb, int depth, int columns, 
   }
 }
 
-/// panel[k][j] = b[j ldb + k], by L x L transpositions in registers.
-template <int L>
-HOURGLASS_INLINE void pack_transposed(const float* b, int64_t ldb, int depth, int columns, int width, float* panel) {
-  for (int j = 0; j < width; j += L) {
-    const int rows = std::min(L, columns - j);
-    const float* from = b + j * ldb;
-    int k = 0;
-    for (; k + L <= depth; k += L) {
-      Floats<L> block[L];
-#pragma GCC unroll 16
-      for (int i = 0; i < L; ++i) block[i] = i < rows ? load<L>(from + i * ldb + k) : Floats<L>{};
-      transpose<L, L / 2>(block);
-#pragma GCC unroll 16
-      for (int i = 0; i < L; ++i) store<L>(panel + (k + i) * width + j, block[i]);
-    }
-    for (; k < depth; ++k) {
-      for (int i = 0; i < L; ++i) panel[k * width + j + i] = i < rows ? from[i * ldb + k] : 0.0f;
-    }
-  }
-}
-
 /// Writes the first `columns` of NV vectors; only the last vector may be cut.
 template <int L, int NV>
 HOURGLASS_INLINE void store_row(float* to, const Floats<L> (&sums)[NV], int columns, bool add) {

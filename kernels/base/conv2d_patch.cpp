@@ -8,7 +8,7 @@ namespace hourglass::cpu {
 namespace {
 
 constexpr int kFewestBlocks = 16;  // so that any usual number of threads finds work
-constexpr int kFewPixels = 256;    // below, packing the weight for a block costs more than a tenth of its products
+constexpr int kFewPixels = 384;    // below, packing the weight for a block costs more than a tenth of its products
 
 int divide_up(int64_t a, int64_t b) { return static_cast<int>((a + b - 1) / b); }
 

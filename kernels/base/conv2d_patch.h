@@ -13,9 +13,9 @@
 
 namespace hourglass::cpu {
 
-inline constexpr int kConvTaps = 64;            ///< most taps in one direction
-inline constexpr int kConvPatch = 1 << 16;      ///< floats of a patch: a quarter of a second-level cache of 1 MiB
-inline constexpr int kConvPixels = kConvDepth;  ///< most positions of a block
+inline constexpr int kConvTaps = 64;        ///< most taps in one direction
+inline constexpr int kConvPatch = 1 << 16;  ///< floats of a patch: a quarter of a second-level cache of 1 MiB
+inline constexpr int kConvPixels = 2048;    ///< most positions of a block
 
 /// The taps of one direction that a phase meets, by rising shift.
 struct ConvTaps {

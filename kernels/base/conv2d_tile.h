@@ -30,10 +30,12 @@ struct ConvLevel {
   const char* name;
   int lanes;  ///< panels are padded to a multiple
   void (*multiply)(const ConvPanel&);
-  /// The same for 1 to kConvNarrow columns, vectors along the depth: the panel is transposed, panel[j][k], the depth a
+  /// panel[k][j] = from[j stride + k] for `depth` rows, padded with zeros to `width`, a multiple of `lanes`.
+  void (*pack)(const float* from, int64_t stride, int depth, int columns, int width, float* panel);
+  /// multiply for 1 to kConvNarrow columns, vectors along the depth: the panel is transposed, panel[j][k], the depth a
   /// multiple of `lanes`, and depth_at rises by ones inside each group of `lanes`.
   void (*dot)(const ConvPanel&);
-  /// The same for 1 to kConvNarrow columns, vectors along the rows: the rows of the panel are `columns` wide, `rows` is
+  /// multiply for 1 to kConvNarrow columns, vectors along the rows: the rows of the panel are `columns` wide, `rows` is
   /// a multiple of `lanes`, and row_at rises by ones inside each group of `lanes`.
   void (*outer)(const ConvPanel&);
 };

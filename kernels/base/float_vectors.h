@@ -3,7 +3,9 @@
 // one instruction-set level each.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstring>
 
 #include "kernels/base/simd.h"
@@ -60,6 +62,28 @@ HOURGLASS_INLINE void transpose(Floats<L> (&rows)[L]) {
     rows[i + S] = __builtin_shuffle(low, high, second);
   }
   if constexpr (S > 1) transpose<L, S / 2>(rows);
+}
+
+/// panel[k][j] = b[j ldb + k] for `columns` columns, zeros in the rest of `width`; by L x L transpositions in
+/// registers.
+template <int L>
+HOURGLASS_INLINE void pack_transposed(const float* b, int64_t ldb, int depth, int columns, int width, float* panel) {
+  for (int j = 0; j < width; j += L) {
+    const int rows = std::min(L, columns - j);
+    const float* from = b + j * ldb;
+    int k = 0;
+    for (; k + L <= depth; k += L) {
+      Floats<L> block[L];
+#pragma GCC unroll 16
+      for (int i = 0; i < L; ++i) block[i] = i < rows ? load<L>(from + i * ldb + k) : Floats<L>{};
+      transpose<L, L / 2>(block);
+#pragma GCC unroll 16
+      for (int i = 0; i < L; ++i) store<L>(panel + (k + i) * width + j, block[i]);
+    }
+    for (; k < depth; ++k) {
+      for (int i = 0; i < L; ++i) panel[k * width + j + i] = i < rows ? from[i * ldb + k] : 0.0f;
+    }
+  }
 }
 
 /// Lane i of the result is the sum of all lanes of rows[i]: sum_lanes<L, L / 2>. Destroys the rows.
