@@ -26,7 +26,8 @@ CASES = {"step": ["128", "4096"], "latent": ["128x20", "4096x256", "39063x256"]}
 
 def ours_step(build, batch, threads, seconds):
     """Seconds per step."""
-    command = [build / "benchmarks/bench_step", "--batch", batch, "--threads", str(threads), "--seconds", str(seconds)]
+    command = [build / "benchmarks/bench_step", "--device", "cpu", "--batch", batch]
+    command += ["--threads", str(threads), "--seconds", str(seconds)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return int(batch) / json.loads(output)["images_per_second"]
 

@@ -78,7 +78,7 @@ struct Counters {
   int64_t live_bytes = 0;    ///< of cudaMalloc
   int64_t synchronizations = 0;
   int64_t graph_launches = 0;
-  int64_t library_opens = 0;  ///< of cuBLASLt, tried
+  int64_t library_opens = 0;      ///< of cuBLASLt, tried
   int64_t profiled_launches = 0;  ///< kernels run between cudaProfilerStart and cudaProfilerStop
 };
 Counters& counters();
