@@ -17,6 +17,7 @@ import sys
 
 import torch
 import torch.nn.functional as F
+from golden_conv2d import conv2d
 from golden_format import F64, Golden, normals, read_safetensors, write_safetensors
 from torch.distributions import Normal, kl_divergence
 
@@ -332,7 +333,8 @@ def vae_training_gaussian():
     return g.tensors
 
 
-FILES = {f.__name__: f for f in (ops, optimizers, vae_gradients, vae_training_bernoulli, vae_training_gaussian)}
+MAKERS = (ops, optimizers, vae_gradients, vae_training_bernoulli, vae_training_gaussian, conv2d)
+FILES = {f.__name__: f for f in MAKERS}
 
 
 def check(name, made, stored):
