@@ -56,4 +56,24 @@ void nearest_codebook(const Context& ctx, NearestCodebookShape s, const float* x
                       int32_t* index, float* distance, FaultReport report);
 
 }  // namespace cpu
+
+namespace cuda {
+
+/// How the device searches. All are exact, and so have the same bits.
+enum class CodebookSearch : uint8_t {
+  kShapeDecides,
+  kTiles,      ///< tiles of a matrix product in float, candidates compared by a second kernel; any D
+  kThreadRow,  ///< a thread keeps a row in registers; D <= 16
+};
+
+/// Bytes of `scratch`: O(N + K).
+size_t nearest_codebook_scratch_bytes(const Context& ctx, NearestCodebookShape s);
+
+/// T: float. Everything behind a pointer is device memory. Throws kUsage for kThreadRow with D > 16.
+template <class T>
+void nearest_codebook(const Context& ctx, NearestCodebookShape s, const T* x, const T* codebook, void* scratch,
+                      int32_t* index, acc_t<T>* distance, FaultReport report,
+                      CodebookSearch search = CodebookSearch::kShapeDecides);
+
+}  // namespace cuda
 }  // namespace hourglass

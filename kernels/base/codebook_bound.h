@@ -21,10 +21,12 @@ struct ScoreBound {
   bool usable;  ///< false: an intermediate result may be beyond float's range
 };
 
-HOURGLASS_HD HOURGLASS_INLINE ScoreBound score_bound(int D, double row_norm, double code_norm) {
-  const double magnitude = 0.5 * code_norm * code_norm + row_norm * code_norm;
-  const double error = (D + 8) * 0x1p-24 * magnitude + (D + 8) * 0x1p-148;
-  return {static_cast<float>(error), magnitude < 1e38 && D < (1 << 20)};
+/// T: double, or float, whose roundings the rest pays for too.
+template <class T>
+HOURGLASS_HD HOURGLASS_INLINE ScoreBound score_bound(int D, T row_norm, T code_norm) {
+  const T magnitude = T(0.5) * code_norm * code_norm + row_norm * code_norm, terms = static_cast<T>(D + 8);
+  const T error = terms * T(0x1p-24) * magnitude + terms * T(0x1p-148);
+  return {static_cast<float>(error), magnitude < T(1e38) && D < (1 << 20)};
 }
 
 }  // namespace hourglass

@@ -286,20 +286,14 @@ struct Sums {
 
 }  // namespace detail
 
-/// Computes block `block` of a product's cut. All threads of the block call it.
-template <class Tile, class A, class B, class Store>
-__device__ __forceinline__ void gemm_tile(const A& a, const B& b, const GemmCut& cut, int block, void* workspace,
-                                          const Store& store) {
+/// sums = those of the tile at (row, column) over stages begin .. end - 1, in group 0. All threads of the block call
+/// it; it ends in a barrier, so it may be called again at once.
+template <class Tile, class A, class B>
+__device__ __forceinline__ void sum_tile(const A& a, const B& b, int row, int column, int begin, int end,
+                                         detail::Sums<Tile>& sums) {
   float* const shared = dynamic_shared<float>();
-  const int tile = block / cut.slices, slice = block % cut.slices;
-  const int row = cut.first_row + tile / cut.across * Tile::kRows;
-  const int column = cut.first_column + tile % cut.across * Tile::kColumns;
-  const int begin = static_cast<int>(int64_t{cut.stages} * slice / cut.slices);
-  const int end = static_cast<int>(int64_t{cut.stages} * (slice + 1) / cut.slices);
-
   // As much as the registers allow beside the sums and the next stage.
   constexpr int kUnroll = Tile::kPerThread == 4 ? 4 : sizeof(typename A::Raw) + sizeof(typename B::Raw) > 32 ? 1 : 2;
-  detail::Sums<Tile> sums;
   detail::Stage<Tile, Tile::kRows, A> stage_a;
   detail::Stage<Tile, Tile::kColumns, B> stage_b;
   const auto fetch = [&](int stage) {
@@ -324,7 +318,21 @@ __device__ __forceinline__ void gemm_tile(const A& a, const B& b, const GemmCut&
     __syncthreads();
   }
   sums.add_groups(shared);
-  if (cut.slices > 1 && !sums.add_slices(cut, tile, slice, workspace, shared)) return;
+}
+
+/// Computes block `block` of a product's cut. All threads of the block call it.
+template <class Tile, class A, class B, class Store>
+__device__ __forceinline__ void gemm_tile(const A& a, const B& b, const GemmCut& cut, int block, void* workspace,
+                                          const Store& store) {
+  const int tile = block / cut.slices, slice = block % cut.slices;
+  const int row = cut.first_row + tile / cut.across * Tile::kRows;
+  const int column = cut.first_column + tile % cut.across * Tile::kColumns;
+  const int begin = static_cast<int>(int64_t{cut.stages} * slice / cut.slices);
+  const int end = static_cast<int>(int64_t{cut.stages} * (slice + 1) / cut.slices);
+
+  detail::Sums<Tile> sums;
+  sum_tile<Tile>(a, b, row, column, begin, end, sums);
+  if (cut.slices > 1 && !sums.add_slices(cut, tile, slice, workspace, dynamic_shared<float>())) return;
   if (sums.group > 0) return;
   constexpr int kP = Tile::kPerThread, kRuns = kP / 4;
 #pragma unroll
