@@ -75,7 +75,7 @@ TEST(NearestCodebook, ScoresStayWithinTheirBound) {
     EXPECT_LE(bound.error, (D + 8) * 6e-8 * (cc / 2 + std::sqrt(xx * cc)));
   }
   EXPECT_FALSE(score_bound(3, 1e20, 1e20).usable);
-  EXPECT_FALSE(score_bound(3, std::numeric_limits<double>::infinity(), 1).usable);
+  EXPECT_FALSE(score_bound(3, std::numeric_limits<double>::infinity(), 1.0).usable);
 }
 
 TEST(NearestCodebook, HasTheSameBitsOnAnyNumberOfThreads) {
