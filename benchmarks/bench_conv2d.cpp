@@ -54,10 +54,15 @@ auto backward_input(bool fused) {
 void backward_weight(const Context& ctx, const Conv2dShape& s, Layer& l) {
   cpu::conv2d_backward_weight(ctx, s, l.x.data(), l.y.data(), l.scratch.data(), Grad<float>{l.to_w.data()});
 }
-/// dz of relu where y is its own output: idempotent, so that every call does the same work.
-void backward_epilogue(const Context& ctx, const Conv2dShape& s, Layer& l) {
-  const Conv2dEpilogueShape e{int64_t{s.N} * s.P * s.Q, s.K, Activation::kRelu};
-  cpu::conv2d_backward_epilogue(ctx, e, l.y.data(), l.y.data(), Grad<float>{l.db.data()});
+/// dz of relu where dy is y itself: a second time it changes nothing, so that every call does the same work. A
+/// transposed layer's output is x.
+auto backward_epilogue(bool transposed) {
+  return [=](const Context& ctx, const Conv2dShape& s, Layer& l) {
+    std::vector<float>& y = transposed ? l.x : l.y;
+    const int channels = transposed ? s.C : s.K;
+    const Conv2dEpilogueShape e{static_cast<int64_t>(y.size()) / channels, channels, Activation::kRelu};
+    cpu::conv2d_backward_epilogue(ctx, e, y.data(), y.data(), Grad<float>{l.db.data()});
+  };
 }
 
 void add_shape(const NamedConv2dShape& named, double limit) {
@@ -71,7 +76,8 @@ void add_shape(const NamedConv2dShape& named, double limit) {
     add({"conv2d_backward_input", technique, shape}, work, setup(s, backward_input(fused)));
   }
   add({"conv2d_backward_weight", "raw", shape}, work, setup(s, backward_weight));
-  add({"conv2d_backward_epilogue", "relu", shape}, {.bytes = 12 * y_elements(s)}, setup(s, backward_epilogue));
+  add({"conv2d_backward_epilogue", "relu", shape}, {.bytes = 12 * (named.transposed ? x_elements(s) : y_elements(s))},
+      setup(s, backward_epilogue(named.transposed)));
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hourglass beside PyTorch on the CPU, in one run.
 
-    benchmarks/peers/compare.py --build build/dev [step] [latent]
+    benchmarks/peers/compare.py --build build/dev [step] [latent] [conv]
 
 Each case starts the peer, lets it warm up all its variants, then times ours and the peer in turn (A B A B ...), each on
 as many threads. A row of the table is the median of the rounds, for the fastest PyTorch variant, and its ratio; `range`
@@ -21,7 +21,12 @@ import subprocess
 import sys
 
 FOLDER = pathlib.Path(__file__).parent
-CASES = {"step": ["128", "4096"], "latent": ["128x20", "4096x256", "39063x256"]}
+LAYERS = [f"C{i}" for i in range(1, 19)] + [f"T{i}" for i in range(1, 9)]  # of tests/cases/conv2d.h
+CASES = {
+    "step": ["128", "4096"],
+    "latent": ["128x20", "4096x256", "39063x256"],
+    "conv": [f"{layer}-{part}" for layer in LAYERS for part in ("forward", "backward")],
+}
 
 
 def ours_step(build, batch, threads, seconds):
@@ -36,8 +41,43 @@ def ours_latent(build, shape, threads, seconds):
     """Seconds for one forward and one backward."""
     device = "cpu" if threads == 1 else f"cpu-{threads}t"
     pattern = f"^gaussian_latent/philox_lanes/{shape}x1/f32/{device}(/|$)"  # x1: one draw a sample
-    command = [build / "benchmarks/bench_gaussian_latent", f"--benchmark_filter={pattern}", "--benchmark_format=json"]
-    command.append(f"--benchmark_min_time={seconds / 2}")
+    return microbenchmark(build / "benchmarks/bench_gaussian_latent", pattern, seconds / 2)
+
+
+def ours_conv(build, case, threads, seconds):
+    """Seconds for bias and relu fused forward, or for the three kernels of the backward pass together."""
+    device = "cpu" if threads == 1 else f"cpu-{threads}t"
+    layer, batch, part = case.split("-")
+    names = ["conv2d_forward", "conv2d_backward_input"]
+    forward, input_gradient = reversed(names) if is_transposed(layer) else names
+    kernels = [f"{forward}/bias-relu"]
+    if part == "backward":
+        kernels = ["conv2d_backward_epilogue/relu", "conv2d_backward_weight/raw", f"{input_gradient}/raw"]
+    program, total = build / "benchmarks/bench_conv2d", 0
+    for kernel in kernels:
+        pattern = f"^{kernel}/{layer}-{batch}/f32/{device}(/|$)"
+        total += microbenchmark(program, pattern, seconds / 2 / len(kernels))
+    return total
+
+
+def is_transposed(layer):
+    return layer.startswith("T") or layer in ("vae3", "vae4")
+
+
+def with_batch(build, case):
+    """C1-forward as C1-n128-forward, with the batch that our benchmark runs."""
+    layer, part = case.split("-")
+    command = [build / "benchmarks/bench_conv2d", "--benchmark_list_tests", f"--benchmark_filter=/{layer}-n"]
+    names = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found = re.search(f"/({layer}-n[0-9]+)/", names)
+    if not found:
+        raise SystemExit(f"{case}: expected <layer>-forward or <layer>-backward, with a layer of {', '.join(LAYERS)}")
+    return f"{found.group(1)}-{part}"
+
+
+def microbenchmark(program, pattern, seconds):
+    """Seconds per call of the one case of a benchmark program that matches."""
+    command = [program, f"--benchmark_filter={pattern}", "--benchmark_format=json", f"--benchmark_min_time={seconds}"]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     scale = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0}
     (case,) = json.loads(output)["benchmarks"]
@@ -48,7 +88,7 @@ class Peer:
     """A peer that serves one case."""
 
     def __init__(self, kind, case, threads, warm_up):
-        option = {"step": "--batch", "latent": "--shape"}[kind]
+        option = {"step": "--batch", "latent": "--shape", "conv": "--layer"}[kind]
         script = FOLDER / f"pytorch_{kind}.py"
         command = [sys.executable, script, "--serve", option, case, "--threads", str(threads), "--warm-up", str(warm_up)]
         self.process = subprocess.Popen(
@@ -78,7 +118,9 @@ class Peer:
 
 
 def compare(kind, case, threads, options):
-    ours_of = {"step": ours_step, "latent": ours_latent}[kind]
+    ours_of = {"step": ours_step, "latent": ours_latent, "conv": ours_conv}[kind]
+    if kind == "conv":
+        case = with_batch(options.build, case)
     ours, theirs = [], []
     with Peer(kind, case, threads, options.warm_up) as peer:
         about = peer.about
@@ -142,7 +184,7 @@ def row(result):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("benchmarks", nargs="*", metavar="step|latent", help="default: both")
+    parser.add_argument("benchmarks", nargs="*", metavar="step|latent|conv", help="default: step latent")
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build/dev"))
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--cases", nargs="+", help="batch sizes or shapes instead of the usual ones")
@@ -153,11 +195,11 @@ def main():
     options = parser.parse_args()
     unknown = set(options.benchmarks) - CASES.keys()
     if unknown:
-        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}: expected step or latent")
+        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}: expected step, latent or conv")
 
     print(machine(), flush=True)
     results, rows = [], [["case", "threads", "hourglass", "pytorch", "variant", "ratio", "range", "spread"]]
-    for kind in options.benchmarks or list(CASES):
+    for kind in options.benchmarks or ["step", "latent"]:
         for case in options.cases or CASES[kind]:
             for threads in options.threads:
                 results.append(compare(kind, case, threads, options))
