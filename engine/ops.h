@@ -9,6 +9,7 @@
 #include "engine/tape.h"
 #include "kernels/activation.h"
 #include "kernels/base/noise.h"
+#include "kernels/corrupt.h"
 
 namespace hourglass {
 
@@ -71,7 +72,7 @@ Var slice(Tape& tape, const Var& x, int first, int count);
 /// a (N, A) and b (N, B) side by side: y (N, A + B).
 Var concat(Tape& tape, const Var& a, const Var& b);
 
-// Images: x (N, H, W, C) ---------------------------------------------------- kernels/pool2d.h, kernels/upsample2d.h
+// Images: x (N, H, W, C) ---------------------------------- kernels/pool2d.h, kernels/upsample2d.h, kernels/corrupt.h
 
 /// Windows over an image, side by side unless a stride is given. `same` pads to ceil(extent / stride) outputs, the odd
 /// row below and the odd column right, as Keras does.
@@ -88,6 +89,15 @@ Var max_pool2d(Tape& tape, const Var& x, const Pool2d& pool);
 Var average_pool2d(Tape& tape, const Var& x, const Pool2d& pool);
 /// Each pixel becomes factor_h x factor_w equal pixels.
 Var upsample2d(Tape& tape, const Var& x, int factor_h, int factor_w);
+/// Data x (N, ...) in [0, 1] with noise on them, for denoising. Takes no gradient. Row n draws the numbers of row n of
+/// `noise`, of one draw.
+Var corrupt(Tape& tape, const Var& x, const Corruption& corruption, const Noise& noise);
+
+// Normalization ------------------------------------------------------------------------------ kernels/group_norm.h
+
+/// Normalizes groups of neighbouring channels of each sample over its pixels. x (N, H, W, C) or (N, C); gamma and beta
+/// (C), or empty: 1 and 0.
+Var group_norm(Tape& tape, const Var& x, const Var& gamma, const Var& beta, int groups, double eps = 1e-5);
 
 // Reductions over the last index: x (N, D) to y (N), in fixed order --------------------------- kernels/row_reduce.h
 
@@ -134,5 +144,11 @@ Var squared_error_per_sample(Tape& tape, const Var& y, const Var& x);
 /// Gaussian log-likelihood with standard deviation exp(log_sigma): (1) or one a column; constant or learned.
 Loss gaussian_nll(Tape& tape, const Var& y, const Var& x, const Var& log_sigma);
 Var gaussian_nll_per_sample(Tape& tape, const Var& y, const Var& x, const Var& log_sigma);
+/// 8-bit data under a logistic distribution around mu, for bits per dimension. log_scale of K elements serves the columns
+/// d % K: (1), (C) for one a channel, or one a column.                          kernels/discretized_logistic.h
+Loss discretized_logistic(Tape& tape, const Var& mu, const Var& x, const Var& log_scale);
+Var discretized_logistic_per_sample(Tape& tape, const Var& mu, const Var& x, const Var& log_scale);
+/// Gaussian log-likelihood with the sigma that suits this batch best: (D/2) log(2 pi e mse).  kernels/optimal_gaussian.h
+Loss optimal_gaussian_nll(Tape& tape, const Var& y, const Var& x);
 
 }  // namespace hourglass

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ops that change the grid of an image: pooling and upsampling.
+// Pooling, upsampling and corruption of images.
 #include <algorithm>
+#include <limits>
 
 #include "engine/dispatch.h"
 #include "engine/ops.h"
@@ -103,6 +104,22 @@ Var upsample2d(Tape& tape, const Var& x, int factor_h, int factor_w) {
       using T = typename decltype(lane)::type;
       upsample2d_backward(lane, s, static_cast<const T*>(t.output_grad(y)), dx.as<T>());
     });
+  });
+  return y;
+}
+
+Var corrupt(Tape& tape, const Var& x, const Corruption& corruption, const Noise& noise) {
+  check_dtypes("corrupt", {x});
+  if (x.groups) refuse("corrupt", "the data take no gradient; detach them");
+  const int64_t D = x.shape.row_elements();
+  if (x.shape.rank() == 0 || D > std::numeric_limits<int>::max()) {
+    refuse("corrupt", "expects rows of fewer than 2147483648 elements, given " + to_string(x.shape));
+  }
+  const CorruptShape s{x.shape[0], static_cast<int>(D), corruption};
+  const Var y = tape.output(x.shape, x.dtype, {x});
+  dispatch(tape.ctx(), x.dtype, [&](auto lane) {
+    using T = typename decltype(lane)::type;
+    corrupt(lane, s, x.as<const T>(), noise, y.as<T>());
   });
   return y;
 }

@@ -5,7 +5,9 @@
 #include "engine/ops.h"
 #include "engine/ops/check.h"
 #include "kernels/bernoulli_nll.h"
+#include "kernels/discretized_logistic.h"
 #include "kernels/gaussian_nll.h"
+#include "kernels/optimal_gaussian.h"
 #include "kernels/squared_error.h"
 
 namespace hourglass {
@@ -35,6 +37,17 @@ GaussianNllShape gaussian_nll_shape(const Var& y, const Var& x, const Var& log_s
   if (count != 1 && count != rows.D) {
     refuse("gaussian_nll",
            "log_sigma expects 1 or " + std::to_string(rows.D) + " elements, given " + to_string(log_sigma.shape));
+  }
+  return {rows.N, rows.D, rows.draws, static_cast<int>(count)};
+}
+
+DiscretizedLogisticShape discretized_logistic_shape(const Var& mu, const Var& x, const Var& log_scale) {
+  const RowLossShape rows = row_loss_shape("discretized_logistic", mu, x);
+  check_dtypes("discretized_logistic", {mu, log_scale});
+  const int64_t count = log_scale.shape.elements();
+  if (count < 1 || count > rows.D || rows.D % count != 0) {
+    refuse("discretized_logistic", "log_scale expects a number of elements that divides " + std::to_string(rows.D) +
+                                       ", given " + to_string(log_scale.shape));
   }
   return {rows.N, rows.D, rows.draws, static_cast<int>(count)};
 }
@@ -147,6 +160,67 @@ Var gaussian_nll_per_sample(Tape& tape, const Var& y, const Var& x, const Var& l
     });
   });
   return nll;
+}
+
+Loss discretized_logistic(Tape& tape, const Var& mu, const Var& x, const Var& log_scale) {
+  const DiscretizedLogisticShape s = discretized_logistic_shape(mu, x, log_scale);
+  const Loss loss = tape.loss({mu, log_scale});
+  tape.on_backward(
+      "discretized_logistic", {},
+      [s, mu, x, log_scale, loss](Tape& t) {
+        const LossGrad dloss = t.loss_grad(loss);
+        const Slot dmu = t.grad_slot(mu), dlog_scale = t.grad_slot(log_scale);
+        dispatch(t.ctx(), mu.dtype, [&](auto lane) {
+          using T = typename decltype(lane)::type;
+          discretized_logistic_loss(lane, s, mu.as<const T>(), x.as<const T>(), log_scale.as<const T>(), dloss.weight,
+                                    dloss.value.as<acc_t<T>>(), dmu.as<T>(), dlog_scale.as<acc_t<T>>());
+        });
+      },
+      loss);
+  return loss;
+}
+
+Var discretized_logistic_per_sample(Tape& tape, const Var& mu, const Var& x, const Var& log_scale) {
+  const DiscretizedLogisticShape s = discretized_logistic_shape(mu, x, log_scale);
+  const Var nll = tape.output({s.N}, accumulator_of(mu.dtype), {mu, log_scale});
+  dispatch(tape.ctx(), mu.dtype, [&](auto lane) {
+    using T = typename decltype(lane)::type;
+    discretized_logistic_forward(lane, s, mu.as<const T>(), x.as<const T>(), log_scale.as<const T>(),
+                                 nll.as<acc_t<T>>());
+  });
+  tape.on_backward("discretized_logistic", {nll}, [s, mu, x, log_scale, nll](Tape& t) {
+    const Slot dmu = t.grad_slot(mu), dlog_scale = t.grad_slot(log_scale);
+    dispatch(t.ctx(), mu.dtype, [&](auto lane) {
+      using T = typename decltype(lane)::type;
+      discretized_logistic_backward(lane, s, mu.as<const T>(), x.as<const T>(), log_scale.as<const T>(),
+                                    static_cast<const acc_t<T>*>(t.output_grad(nll)), dmu.as<T>(),
+                                    dlog_scale.as<acc_t<T>>());
+    });
+  });
+  return nll;
+}
+
+Loss optimal_gaussian_nll(Tape& tape, const Var& y, const Var& x) {
+  const RowLossShape s = row_loss_shape("optimal_gaussian_nll", y, x);
+  const Var mse = tape.constant({1}, accumulator_of(y.dtype));
+  dispatch(tape.ctx(), y.dtype, [&](auto lane) {
+    using T = typename decltype(lane)::type;
+    optimal_gaussian_forward(lane, s, y.as<const T>(), x.as<const T>(), mse.as<acc_t<T>>());
+  });
+  const Loss loss = tape.loss({y});
+  tape.on_backward(
+      "optimal_gaussian_nll", {},
+      [s, y, x, mse, loss](Tape& t) {
+        const LossGrad dloss = t.loss_grad(loss);
+        const Slot dy = t.grad_slot(y);
+        dispatch(t.ctx(), y.dtype, [&](auto lane) {
+          using T = typename decltype(lane)::type;
+          optimal_gaussian_loss(lane, s, y.as<const T>(), x.as<const T>(), mse.as<const acc_t<T>>(), dloss.weight,
+                                dloss.value.as<acc_t<T>>(), dy.as<T>());
+        });
+      },
+      loss);
+  return loss;
 }
 
 }  // namespace hourglass
