@@ -39,6 +39,7 @@ struct Conv2dOptions {
   /// sum of both sides is one wider below and right.
   bool same = false;
   Pair output_padding = 0;  ///< conv_transpose2d: rows and columns added below and right, less than the stride
+  Pair output_size = 0;     ///< conv_transpose2d with `same`: its output, which `same` takes back to x; 0: x * stride
   int groups = 1;           ///< others are refused
 };
 

@@ -134,22 +134,12 @@ class LayerReader {
   LayerSpec layer_;
 };
 
-/// One extent of a layer: how many pixels come out, and how many are padded before the first.
-struct Extent {
-  int out, pad;
-};
-
-Extent shrink(int in, const LayerSpec& l) {
-  if (l.valid) return {in < l.window ? 0 : (in - l.window) / l.stride + 1, 0};
-  const int out = (in + l.stride - 1) / l.stride;
-  return {out, std::max(0, (out - 1) * l.stride + l.window - in) / 2};
+int shrink(int in, const LayerSpec& l) {
+  if (l.valid) return in < l.window ? 0 : (in - l.window) / l.stride + 1;
+  return (in + l.stride - 1) / l.stride;
 }
 
-Extent grow(int in, const LayerSpec& l) {
-  if (l.valid) return {(in - 1) * l.stride + l.window, 0};
-  const int out = in * l.stride;
-  return {out, std::max(0, (in - 1) * l.stride + l.window - out) / 2};
-}
+int grow(int in, const LayerSpec& l) { return l.valid ? (in - 1) * l.stride + l.window : in * l.stride; }
 
 void infer(const std::string& option, LayerSpec& l) {
   l.out = l.in;
@@ -163,19 +153,13 @@ void infer(const std::string& option, LayerSpec& l) {
     case LayerKind::kConv:
     case LayerKind::kMaxPool:
     case LayerKind::kAvgPool: {
-      const Extent h = shrink(l.in.height, l), w = shrink(l.in.width, l);
-      if (h.out < 1 || w.out < 1) refuse("expects an image of at least its window");
-      l.out = {h.out, w.out, l.kind == LayerKind::kConv ? l.units : l.in.channels};
-      l.pad_height = h.pad, l.pad_width = w.pad;
+      l.out = {shrink(l.in.height, l), shrink(l.in.width, l), l.kind == LayerKind::kConv ? l.units : l.in.channels};
+      if (l.out.height < 1 || l.out.width < 1) refuse("expects an image of at least its window");
       break;
     }
-    case LayerKind::kConvTranspose: {
-      // A mirrored layer knows the size it returns to; where it stands alone, it multiplies.
-      const Extent h = grow(l.in.height, l), w = grow(l.in.width, l);
-      l.out = {h.out, w.out, l.units};
-      l.pad_height = h.pad, l.pad_width = w.pad;
+    case LayerKind::kConvTranspose:
+      l.out = {grow(l.in.height, l), grow(l.in.width, l), l.units};
       break;
-    }
     case LayerKind::kUpsample:
       l.out = {l.in.height * l.stride, l.in.width * l.stride, l.in.channels};
       break;
@@ -200,7 +184,7 @@ LayerSpec dense(int64_t code, ImageShape out) {
 LayerSpec mirrored(const LayerSpec& encoder) {
   LayerSpec l = encoder;
   std::swap(l.in, l.out);
-  l.own_activation = l.valid = false;
+  l.own_activation = false;
   switch (encoder.kind) {
     case LayerKind::kDense:
       l.units = static_cast<int>(l.out.elements());
@@ -208,13 +192,9 @@ LayerSpec mirrored(const LayerSpec& encoder) {
     case LayerKind::kConv:
     case LayerKind::kConvTranspose: {
       l.units = l.out.channels;
+      // With padding and without a stride, a convolution is as good a mirror, and the plainer one.
       const bool conv = encoder.kind == LayerKind::kConv;
-      if (conv && encoder.stride > 1) l.kind = LayerKind::kConvTranspose;
-      if (!conv) l.kind = LayerKind::kConv;
-      // A convolution of stride 1 is mirrored by one: what its window lost is padded again.
-      if (conv && encoder.stride == 1) {
-        l.pad_height = l.window - 1 - encoder.pad_height, l.pad_width = l.window - 1 - encoder.pad_width;
-      }
+      l.kind = conv && (encoder.stride > 1 || encoder.valid) ? LayerKind::kConvTranspose : LayerKind::kConv;
       if (l.norm == NormKind::kGroup && l.out.channels % l.groups != 0) l.norm = NormKind::kNone;
       break;
     }

@@ -37,7 +37,6 @@ struct LayerSpec {
   bool own_activation = false;
   Activation activation = Activation::kNone;  ///< if own_activation
   ImageShape in{}, out{};                     ///< by infer_shapes
-  int pad_height = 0, pad_width = 0;          ///< above and left; by infer_shapes
 
   bool spatial() const { return kind != LayerKind::kDense; }
 };
@@ -47,7 +46,7 @@ using Architecture = std::vector<LayerSpec>;
 /// Reads `text`. Throws Error(kUsage) naming `option`, the layer, what was expected and what was given.
 Architecture parse_architecture(const std::string& option, const std::string& text);
 
-/// Fills in, out and padding of each layer, for an input of `in`. A dense layer flattens. Throws Error(kUsage) naming
+/// Fills in `in` and `out` of each layer, for an input of `in`. A dense layer flattens. Throws Error(kUsage) naming
 /// `option` and the layer that does not fit.
 void infer_shapes(const std::string& option, Architecture& layers, ImageShape in);
 

@@ -45,6 +45,11 @@ Architecture ModelConfig::trunk_layers() const {
   return layers;
 }
 
+int ModelConfig::trunk_size() const {
+  const Architecture trunk = trunk_layers();
+  return static_cast<int>(trunk.empty() ? pixels() : trunk.back().out.elements());
+}
+
 Architecture ModelConfig::encoder_layers() const {
   Architecture layers = trunk_layers();
   if (kind == ModelKind::kAutoencoder && !spatial_code) {
@@ -76,9 +81,8 @@ void ModelConfig::check() const {
   expect(!tied_weights || (encoder.empty() && decoder.empty()), "--tied-weights",
          "fully connected layers, given by --hidden", "an --encoder or --decoder");
   expect(!spatial_code || kind == ModelKind::kAutoencoder, "--latent", "at least 1 for a VAE", "0");
-  const Architecture trunk = trunk_layers();
   if (spatial_code) {
-    expect(!trunk.empty() && trunk.back().out.elements() == latent, "--latent", "the size of the encoder's output",
+    expect(trunk_size() == latent, "--latent", "the size of the encoder's output",
            std::to_string(latent));
   }
   decoder_layers();

@@ -33,6 +33,7 @@ struct ModelConfig {
   ImageShape image() const { return {height, width, channels}; }
   /// The encoder below its code, or a VAE's head, shapes inferred.
   Architecture trunk_layers() const;
+  int trunk_size() const;  ///< values of the trunk's output
   /// The encoder: the trunk, and an autoencoder's code.
   Architecture encoder_layers() const;
   /// From the code to the image.

@@ -24,4 +24,73 @@ Var Linear::operator()(Tape& tape, const Var& x) const {
   return linear(tape, x, *weight, *bias, activation, transposed);
 }
 
+namespace {
+
+/// The mirror of a layer without padding restores the rows and columns that its window lost.
+Conv2dOptions options_of(const LayerSpec& l) {
+  Conv2dOptions o;
+  o.stride = l.stride;
+  o.same = !l.valid;
+  if (l.kind != LayerKind::kConvTranspose) return o;
+  if (o.same) {
+    o.output_size = {l.out.height, l.out.width};
+  } else {
+    o.output_padding = {l.out.height - (l.in.height - 1) * l.stride - l.window,
+                        l.out.width - (l.in.width - 1) * l.stride - l.window};
+  }
+  return o;
+}
+
+/// PyTorch counts a transposed convolution's inputs by the second axis of its (in, out, R, S) weight.
+double fan_in_of(const LayerSpec& l) {
+  const int channels = l.kind == LayerKind::kConvTranspose ? l.out.channels : l.in.channels;
+  return static_cast<double>(channels) * l.window * l.window;
+}
+
+Shape weight_shape(const LayerSpec& l) {
+  const bool transposed = l.kind == LayerKind::kConvTranspose;
+  const int in = l.in.channels, out = l.out.channels;
+  return {transposed ? in : out, l.window, l.window, transposed ? out : in};
+}
+
+/// A convolution within a residual block, from and to the same grid.
+LayerSpec within(const LayerSpec& block, int in, int out, int window) {
+  LayerSpec l;
+  l.kind = LayerKind::kConv;
+  l.window = window;
+  l.in = l.out = block.in;
+  l.in.channels = in;
+  l.out.channels = l.units = out;
+  return l;
+}
+
+}  // namespace
+
+Convolution::Convolution(Parameters& parameters, const std::string& name, const LayerSpec& l, Activation a,
+                         Groups group)
+    : weight(&parameters.add(name + ".weight", weight_shape(l), fan_in(fan_in_of(l)), group)),
+      bias(&parameters.add(name + ".bias", {l.out.channels}, fan_in(fan_in_of(l)), group)),
+      options(options_of(l)),
+      activation(a),
+      transposed(l.kind == LayerKind::kConvTranspose) {}
+
+Var Convolution::operator()(Tape& tape, const Var& x, const Var& residual) const {
+  if (transposed) return conv_transpose2d(tape, x, *weight, *bias, options, activation, residual);
+  return conv2d(tape, x, *weight, *bias, options, activation, residual);
+}
+
+Var Pooling::operator()(Tape& tape, const Var& x) const {
+  return maximum ? max_pool2d(tape, x, pool) : average_pool2d(tape, x, pool);
+}
+
+ResidualBlock::ResidualBlock(Parameters& parameters, const std::string& name, const LayerSpec& l, Activation a,
+                             Groups group)
+    : activation(a),
+      window(parameters, name + ".0", within(l, l.in.channels, l.units, 3), a, group),
+      mix(parameters, name + ".1", within(l, l.units, l.in.channels, 1), Activation::kNone, group) {}
+
+Var ResidualBlock::operator()(Tape& tape, const Var& x) const {
+  return mix(tape, window(tape, hourglass::activation(tape, x, activation)), x);
+}
+
 }  // namespace hourglass

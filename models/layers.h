@@ -7,6 +7,7 @@
 
 #include "engine/ops.h"
 #include "engine/parameters.h"
+#include "models/architecture.h"
 
 namespace hourglass {
 
@@ -22,6 +23,46 @@ struct Linear {
   const Parameter* bias;
   Activation activation;
   bool transposed;
+};
+
+/// Convolution or transposed convolution: x (N, H, W, C) to y (N, P, Q, K), weight (K, R, S, C); transposed: weight
+/// (in, R, S, out).
+struct Convolution {
+  Convolution(Parameters& parameters, const std::string& name, const LayerSpec& layer, Activation activation,
+              Groups group);
+
+  Var operator()(Tape& tape, const Var& x, const Var& residual = {}) const;
+
+  const Parameter* weight;
+  const Parameter* bias;
+  Conv2dOptions options;
+  Activation activation;
+  bool transposed;
+};
+
+struct Pooling {
+  Var operator()(Tape& tape, const Var& x) const;
+
+  bool maximum;
+  Pool2d pool;
+};
+
+struct Upsampling {
+  Var operator()(Tape& tape, const Var& x) const { return upsample2d(tape, x, factor, factor); }
+
+  int factor;
+};
+
+/// y = x + conv1x1(f(conv3x3(f(x)))), as in van den Oord et al., arXiv 1711.00937. Parameters "<name>.0.*" and
+/// "<name>.1.*".
+struct ResidualBlock {
+  ResidualBlock(Parameters& parameters, const std::string& name, const LayerSpec& layer, Activation activation,
+                Groups group);
+
+  Var operator()(Tape& tape, const Var& x) const;
+
+  Activation activation;
+  Convolution window, mix;
 };
 
 }  // namespace hourglass

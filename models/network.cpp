@@ -1,42 +1,78 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/network.h"
 
+#include "kernels/base/error.h"
+
 namespace hourglass {
 namespace {
 
+using Op = std::variant<Linear, Convolution, Pooling, Upsampling, ResidualBlock>;
+
 std::string layer_name(const std::string& name, size_t i) { return name + "." + std::to_string(i); }
+
+Pooling pooling(const LayerSpec& l) {
+  Pool2d pool;
+  pool.window_h = pool.window_w = l.window;
+  pool.stride_h = pool.stride_w = l.stride;
+  pool.same = !l.valid;
+  return {l.kind == LayerKind::kMaxPool, pool};
+}
+
+Op make_layer(Parameters& parameters, const std::string& name, const LayerSpec& l, Activation hidden, Groups group) {
+  const Activation activation = l.own_activation ? l.activation : hidden;
+  switch (l.kind) {
+    case LayerKind::kDense:
+      return Linear(parameters, name, static_cast<int>(l.in.elements()), l.units, activation, group);
+    case LayerKind::kConv:
+    case LayerKind::kConvTranspose:
+      return Convolution(parameters, name, l, activation, group);
+    case LayerKind::kMaxPool:
+    case LayerKind::kAvgPool:
+      return pooling(l);
+    case LayerKind::kUpsample:
+      return Upsampling{l.stride};
+    case LayerKind::kResidual:
+      return ResidualBlock(parameters, name, l, hidden, group);
+  }
+  throw Error(Exit::kInternal, "network: a layer of an unknown kind");
+}
+
+/// Linear layers take rows, the others images.
+Shape input_shape(const Op& op, const ImageShape& in, int rows) {
+  if (std::holds_alternative<Linear>(op)) return {rows, in.elements()};
+  return {rows, in.height, in.width, in.channels};
+}
 
 }  // namespace
 
 Network::Network(Parameters& parameters, const std::string& name, const Architecture& layers, Activation hidden,
                  Groups group) {
-  for (size_t i = 0; i < layers.size(); ++i) {
-    const LayerSpec& l = layers[i];
-    const Activation activation = l.own_activation ? l.activation : hidden;
-    layers_.push_back(
-        Linear(parameters, layer_name(name, i), static_cast<int>(l.in.elements()), l.units, activation, group));
+  for (const LayerSpec& l : layers) {
+    layers_.push_back({make_layer(parameters, layer_name(name, layers_.size()), l, hidden, group), l.in});
   }
 }
 
 Network::Network(Parameters& parameters, const std::string& name, const std::vector<const Linear*>& encoder,
                  Activation hidden, Activation last, Groups group) {
-  for (size_t i = 0; i < encoder.size(); ++i) {
-    const Activation activation = i + 1 == encoder.size() ? last : hidden;
-    layers_.push_back(Linear(parameters, layer_name(name, i), *encoder[encoder.size() - 1 - i], activation, group));
+  for (auto layer = encoder.rbegin(); layer != encoder.rend(); ++layer) {
+    const Activation activation = layer + 1 == encoder.rend() ? last : hidden;
+    const ImageShape in{1, 1, (*layer)->weight->shape[0]};
+    layers_.push_back({Linear(parameters, layer_name(name, layers_.size()), **layer, activation, group), in});
   }
 }
 
 Var Network::operator()(Tape& tape, const Var& x) const {
   Var y = x;
   for (const Layer& layer : layers_) {
-    y = std::visit([&](const auto& l) { return l(tape, y); }, layer);
+    const Var in = reshape(y, input_shape(layer.op, layer.in, x.shape[0]));
+    y = std::visit([&](const auto& op) { return op(tape, in); }, layer.op);
   }
-  return y;
+  return reshape(y, {y.shape[0], y.shape.row_elements()});
 }
 
 std::vector<const Linear*> Network::linear_layers() const {
   std::vector<const Linear*> list;
-  for (const Layer& layer : layers_) list.push_back(&std::get<Linear>(layer));
+  for (const Layer& layer : layers_) list.push_back(&std::get<Linear>(layer.op));
   return list;
 }
 

@@ -24,11 +24,14 @@ class Network {
   /// x (N, ...), rows of as many values as the first layer takes, to (N, values of the last).
   Var operator()(Tape& tape, const Var& x) const;
 
-  /// Its layers, for a mirror with tied weights. Throws Error(kUsage) if one is not fully connected.
+  /// Its layers, for a mirror with tied weights. All are fully connected.
   std::vector<const Linear*> linear_layers() const;
 
  private:
-  using Layer = std::variant<Linear>;
+  struct Layer {
+    std::variant<Linear, Convolution, Pooling, Upsampling, ResidualBlock> op;
+    ImageShape in;  ///< of an image
+  };
   std::vector<Layer> layers_;
 };
 

@@ -7,8 +7,7 @@ namespace hourglass {
 namespace {
 
 std::vector<Linear> make_head(Parameters& parameters, const ModelConfig& c, Groups group) {
-  const Architecture trunk = c.trunk_layers();
-  const int in = static_cast<int>(trunk.empty() ? c.pixels() : trunk.back().out.elements());
+  const int in = c.trunk_size();
   std::vector<Linear> head;
   if (c.tied_weights) {
     head.emplace_back(parameters, "mu", in, c.latent, Activation::kNone, group);

@@ -67,6 +67,38 @@ TEST(models, gradients_of_whole_models) {
   }
 }
 
+TEST(models, gradients_of_convolutional_models) {
+  for (const char* encoder : {"conv 3 4 2; conv 2 3 2", "conv 2 3; max-pool 2; residual 3; conv-transpose 2 2 2",
+                              "conv 2 2 valid none; avg-pool 3 1; dense 4", "dense 6; dense 4"}) {
+    SCOPED_TRACE(encoder);
+    ModelConfig c = small_config(ModelKind::kVae);
+    c.encoder = encoder;
+    c.height = 4;  // a larger objective would drown the differences in rounding
+    c.width = 2;
+    c.channels = 2;
+    check_model(c, 1);
+    c.kind = ModelKind::kAutoencoder;
+    check_model(c, 1);
+    c.spatial_code = true;
+    c.latent = c.trunk_size();
+    check_model(c, 1);
+  }
+}
+
+TEST(models, parameters_of_the_convolutional_vae) {
+  Parameters p;
+  ModelConfig c;
+  c.encoder = "conv 32 4 2; conv 64 4 2";
+  make_model(p, c);
+  p.allocate(0);
+  std::string shapes;
+  for (const Parameter& q : p.all()) shapes += q.name + to_string(q.shape) + " ";
+  EXPECT_EQ(shapes,
+            "encoder.0.weight(32, 4, 4, 1) encoder.0.bias(32) encoder.1.weight(64, 4, 4, 32) encoder.1.bias(64) "
+            "head.weight(40, 3136) head.bias(40) decoder.0.weight(3136, 20) decoder.0.bias(3136) "
+            "decoder.1.weight(64, 4, 4, 32) decoder.1.bias(32) decoder.2.weight(32, 4, 4, 1) decoder.2.bias(1) ");
+}
+
 TEST(models, parameter_names_and_counts_are_documented_ones) {
   Parameters p;
   ModelConfig c;  // 784-400-20

@@ -74,6 +74,7 @@ Conv2dShape conv2d_shape(const Var& x, const Var& w, const Var& b, const Var& re
   check_options(kOp, o);
   check_operands(kOp, x, w, b, residual, 3, 0);
   if (o.output_padding != Pair{0}) refuse(kOp, "output_padding belongs to conv_transpose2d");
+  if (o.output_size != Pair{0}) refuse(kOp, "output_size belongs to conv_transpose2d");
   Conv2dShape s = window_of(w, o);
   s.N = x.shape[0], s.H = x.shape[1], s.W = x.shape[2];
   if (o.same) {
@@ -109,6 +110,14 @@ Conv2dShape conv_transpose2d_shape(const Var& x, const Var& w, const Var& b, con
   Conv2dShape s = window_of(w, o);
   s.N = x.shape[0], s.P = x.shape[1], s.Q = x.shape[2];
   int64_t H = int64_t{s.P} * o.stride.h, W = int64_t{s.Q} * o.stride.w;
+  if (o.output_size != Pair{0}) {
+    if (!o.same || (o.output_size.h + o.stride.h - 1) / o.stride.h != s.P ||
+        (o.output_size.w + o.stride.w - 1) / o.stride.w != s.Q) {
+      refuse(kOp, "output_size expects extents that `same` takes to those of the input, " + to_string(x.shape) +
+                      ", with stride " + to_string(o.stride) + ", given " + to_string(o.output_size));
+    }
+    H = o.output_size.h, W = o.output_size.w;
+  }
   if (!o.same) {
     H = transposed_extent(s.P, s.R, s.stride_h, s.pad_h, s.dilation_h, o.output_padding.h);
     W = transposed_extent(s.Q, s.S, s.stride_w, s.pad_w, s.dilation_w, o.output_padding.w);
