@@ -5,6 +5,7 @@
 #include <map>
 
 #include "apps/command_table.h"
+#include "apps/presets.h"
 #include "apps/train_config.h"
 #include "engine/version.h"
 #include "kernels/base/error.h"
@@ -32,7 +33,7 @@ void bind(BoundCommand& bound) {
 }
 
 std::vector<std::string> known_options(const Command* command) {
-  std::vector<std::string> names{"--config", "--help", "--version"};
+  std::vector<std::string> names{"--config", "--preset", "--help", "--version"};
   for (const OptionRow& row : command ? command->table : OptionTable{}) {
     if (row.positional) continue;
     names.push_back("--" + row.name);
@@ -84,9 +85,12 @@ void expect_positionals(const Command& command) {
   }
 }
 
-void finish(TrainOptions& options, const std::set<std::string>& from_file, const std::set<std::string>& from_line) {
+void finish(TrainOptions& options, const std::string& preset, const std::set<std::string>& from_file,
+            const std::set<std::string>& from_line) {
   // The command line beats the file: its --epochs replaces the file's steps.
   if (from_line.count("epochs") && from_file.count("steps")) options.steps = 0;
+  if (options.out.empty() && !preset.empty()) options.out = "runs/" + preset;
+  if (options.model == "conv-ae" && !options.given.count("latent")) options.latent = 0;
   if (options.out.empty() && !options.model.empty()) options.out = "runs/" + options.model;
   if (options.resume && !options.out.empty()) adopt_stored_options(options);
 }
@@ -133,13 +137,14 @@ Parsed parse(int argc, const char* const* argv) {
   CommandOptions options;
   const std::vector<Command> commands = command_table(options);
   CLI::App app;
-  std::string config;
+  std::string config, preset;
   bool version = false;
   app.set_help_flag("-h,--help");
   app.add_flag("--version", version);
   // On the root, and reached from every command by falling through, so that its place does not matter. CLI11 does not
   // read the file itself: release 2.1.2 ignores the config of a subcommand, drops short lines, and cuts texts at '#'.
   app.add_option("--config", config)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  app.add_option("--preset", preset)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.fallthrough();
   app.allow_extras();
   app.require_subcommand(0, 1);
@@ -169,6 +174,11 @@ Parsed parse(int argc, const char* const* argv) {
   if (!command) fail_without_command(rest, commands);
   const std::string& name = command->command->name;
   std::set<std::string> from_file;
+  if (app.count("--preset") > 0) {
+    if (name != "train") throw Error(Exit::kUsage, "--preset is an option of train, given to " + name);
+    if (app.count("--config") > 0) throw Error(Exit::kUsage, "expected one of --config and --preset, given both");
+    from_file = apply_config_text(find_preset(preset).text, "preset " + preset, name, commands);
+  }
   if (app.count("--config") > 0) from_file = apply_config_file(config, name, commands);
   const std::set<std::string> from_line = apply_command_line(*command);
   if (!rest.empty()) throw Error(Exit::kUsage, name + ": unexpected argument \"" + rest.front() + "\"");
@@ -176,7 +186,7 @@ Parsed parse(int argc, const char* const* argv) {
     options.train.command_line = as_typed(argc, argv);
     options.train.given = from_file;
     options.train.given.insert(from_line.begin(), from_line.end());
-    finish(options.train, from_file, from_line);
+    finish(options.train, preset, from_file, from_line);
   }
   expect_positionals(*command->command);
   if (name == "train") check_together(options.train);

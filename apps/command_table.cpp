@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "apps/presets.h"
+
 namespace hourglass {
 namespace {
 
@@ -136,6 +138,10 @@ std::string help_text(const Command& command) {
   std::string text = "hourglass " + command.name + ": " + command.summary + ".\n";
   if (!command.details.empty()) text += wrapped(command.details, 0) + "\n";
   text += "\n" + usage + " [OPTIONS]\n" + body;
+  if (command.name == "train") {
+    text += "\nPresets\n";
+    for (const Preset& preset : presets()) text += entry("--preset " + std::string(preset.name), preset.summary());
+  }
   text += "\nAlways\n" + entry("--config FILE", "read options from a file; the command line beats it") +
           entry("-h, --help", "print this") + "\nExamples\n";
   for (const std::string& example : command.examples) text += "  " + example + "\n";

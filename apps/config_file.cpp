@@ -190,8 +190,8 @@ std::vector<ConfigEntry> parse_config(std::string_view text, const std::string& 
   return entries;
 }
 
-std::vector<ConfigEntry> read_config_file(const std::filesystem::path& path) {
-  return parse_config(read_text_file(path, Exit::kUsage, kMaxConfigBytes), path.string());
+std::string read_config_file(const std::filesystem::path& path) {
+  return read_text_file(path, Exit::kUsage, kMaxConfigBytes);
 }
 
 }  // namespace hourglass

@@ -21,7 +21,7 @@ struct ConfigEntry {
 /// or a byte that is not printable UTF-8 is an Error(kUsage) naming the line.
 std::vector<ConfigEntry> parse_config(std::string_view text, const std::string& what);
 
-/// parse_config of a file. One that is missing or unreadable is an Error(kUsage) as well: `--config` is a usage.
-std::vector<ConfigEntry> read_config_file(const std::filesystem::path& path);
+/// The text of a file. One that is missing or unreadable is an Error(kUsage): `--config` is a usage.
+std::string read_config_file(const std::filesystem::path& path);
 
 }  // namespace hourglass

@@ -100,7 +100,13 @@ void add_model_rows(TrainOptions& o, OptionTable& table) {
       {
           {"hidden", &o.hidden, "N,N,...|none", "widths of the encoder's layers, mirrored by the decoder",
            between(1, kWidestLayer)},
-          alias("latent-dim", {"latent", &o.latent, "N", "size of the latent code", between(1, kWidestLayer)}),
+          unset("--hidden, or the model's own",
+                {"encoder", &o.encoder, "LAYERS",
+                 "the encoder instead: \"conv 32 4 2; residual 32; dense 256\" (docs/architectures.md)"}),
+          unset("the encoder's mirror", {"decoder", &o.decoder, "LAYERS", "from the code to the image"}),
+          alias("latent-dim", {"latent", &o.latent, "N",
+                               "size of the latent code; 0, conv-ae's default: the encoder's output is the code",
+                               between(0, kWidestLayer)}),
           {"activation", &o.activation, "NAME", "of the hidden layers", one_of(functions)},
           {"code-activation", &o.code_activation, "NAME", "of the latent code; ae only", one_of(code_functions)},
           {"tied-weights", &o.tied_weights, "", "the decoder uses the encoder's weights, transposed"},
@@ -221,8 +227,9 @@ OptionTable run_table(RunOptions& o, const char* group, OptionTable own, OptionR
 OptionTable option_table(TrainOptions& o) {
   OptionTable table;
   add(table, "",
-      {positional(
-          {"model", &o.model, "MODEL", "vae: variational autoencoder; ae: autoencoder", one_of({"vae", "ae"})})});
+      {positional({"model", &o.model, "MODEL",
+                   "vae: variational autoencoder; ae: autoencoder; conv-vae, conv-ae: convolutional",
+                   one_of({"vae", "ae", "conv-vae", "conv-ae"})})});
   add_data_rows(o, table);
   add_model_rows(o, table);
   add_objective_rows(o, table);

@@ -24,7 +24,7 @@ struct Sigma {
 };
 
 struct TrainOptions {
-  std::string model;  ///< "vae" or "ae"
+  std::string model;  ///< "vae", "ae", "conv-vae" or "conv-ae"
 
   std::string data = "fashion-mnist", data_dir;
   double test_fraction = 0.1, val_fraction = 0;
@@ -33,8 +33,9 @@ struct TrainOptions {
   bool skip_bad = false;
   std::string cache_dir;  ///< empty: `cache` beside the run folder; "none": no cache
 
-  std::vector<int> hidden{400};  ///< encoder layers; empty: none
-  int latent = 20;
+  std::vector<int> hidden{400};  ///< fully connected encoder layers; empty: none
+  std::string encoder, decoder;  ///< architectures (models/architecture.h); empty: by the model, the mirror
+  int latent = 20;               ///< 0: the code is the encoder's output; what conv-ae has unless given
   std::string activation = "relu", code_activation = "none";
   bool tied_weights = false;
 
@@ -70,6 +71,9 @@ struct TrainOptions {
   int keep = 2;
   int64_t log_every = 100;
   bool dry_run = false, quiet = false;
+
+  bool is_vae() const { return model == "vae" || model == "conv-vae"; }
+  bool is_convolutional() const { return model == "conv-vae" || model == "conv-ae"; }
 
   std::set<std::string> given;  ///< options that the command line or the config file set, by name
   std::string command_line;     ///< as typed, for run.json

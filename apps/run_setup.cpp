@@ -10,6 +10,10 @@
 namespace hourglass {
 namespace {
 
+// The convolutional autoencoder of the lecture notes: its code is an image of a quarter of the extents.
+constexpr const char* kPoolingEncoder = "conv 32 3; max-pool 2; conv 32 3; max-pool 2";
+constexpr const char* kUpsamplingDecoder = "conv 32 3; upsample 2; conv 32 3; upsample 2; conv ";
+
 Binarization binarization_of(const std::string& name) {
   if (name == "static") return Binarization::kStatic;
   if (name == "dynamic") return Binarization::kDynamic;
@@ -80,20 +84,35 @@ Dataset load_data(const TrainOptions& o) {
   return load_dataset(data);
 }
 
+ModelConfig model_config(const TrainOptions& o, const Dataset& dataset) {
+  ModelConfig m;
+  m.kind = o.is_vae() ? ModelKind::kVae : ModelKind::kAutoencoder;
+  m.height = dataset.height;
+  m.width = dataset.width;
+  m.channels = dataset.channels;
+  m.hidden = o.hidden;
+  m.encoder = o.encoder;
+  m.decoder = o.decoder;
+  if (o.encoder.empty() && o.model == "conv-vae") m.encoder = strided_encoder(m.height, m.width);
+  if (o.encoder.empty() && o.model == "conv-ae") {
+    m.encoder = kPoolingEncoder;
+    if (o.decoder.empty()) m.decoder = kUpsamplingDecoder + std::to_string(m.channels) + " 3";
+  }
+  m.latent = o.latent;
+  m.spatial_code = o.latent == 0;
+  if (m.spatial_code) m.latent = m.trunk_size();
+  m.activation = parse_activation(o.activation);
+  m.code_activation = parse_activation(o.code_activation);
+  m.likelihood = o.likelihood == "gaussian" ? LikelihoodKind::kGaussian : LikelihoodKind::kBernoulli;
+  m.sigma = o.sigma.value;
+  m.learned_sigma = o.sigma.learned;
+  m.tied_weights = o.tied_weights;
+  return m;
+}
+
 TrainerOptions trainer_options(const TrainOptions& o, const Dataset& dataset, int64_t total_steps) {
   TrainerOptions t;
-  t.model.kind = o.model == "vae" ? ModelKind::kVae : ModelKind::kAutoencoder;
-  t.model.height = dataset.height;
-  t.model.width = dataset.width;
-  t.model.channels = dataset.channels;
-  t.model.hidden = o.hidden;
-  t.model.latent = o.latent;
-  t.model.activation = parse_activation(o.activation);
-  t.model.code_activation = parse_activation(o.code_activation);
-  t.model.likelihood = o.likelihood == "gaussian" ? LikelihoodKind::kGaussian : LikelihoodKind::kBernoulli;
-  t.model.sigma = o.sigma.value;
-  t.model.learned_sigma = o.sigma.learned;
-  t.model.tied_weights = o.tied_weights;
+  t.model = model_config(o, dataset);
   t.optimizer = optimizer_options(o);
   t.lr = lr_schedule(o, total_steps);
   t.batch.batch = o.batch;
@@ -135,7 +154,7 @@ Json data_record(const TrainOptions& o, const Dataset& d) {
 }
 
 Json objective_record(const TrainOptions& o) {
-  return Json::object({{"beta", o.model == "vae" ? o.beta : 0.0}, {"binarize", o.binarize}});
+  return Json::object({{"beta", o.is_vae() ? o.beta : 0.0}, {"binarize", o.binarize}});
 }
 
 EvaluationOptions evaluation_options(const Json& objective, int batch, uint32_t seed) {
@@ -150,14 +169,14 @@ EvaluationOptions evaluation_options(const Json& objective, int batch, uint32_t 
 std::string objective_text(const TrainOptions& o, const Dataset& d) {
   const std::string sum = "sum over " + std::to_string(d.dim()) + " values";
   std::string text = o.likelihood == "bernoulli" ? "-log Bernoulli(x | y)" : "-log N(x | y, sigma^2)";
-  if (o.model == "vae") text += " + " + number(o.beta) + " KL(q(z|x) || N(0, I))";
+  if (o.is_vae()) text += " + " + number(o.beta) + " KL(q(z|x) || N(0, I))";
   text += "; nats, " + sum;
-  if (o.model == "vae") text += " and " + std::to_string(o.latent) + " latents";
+  if (o.is_vae()) text += " and " + std::to_string(o.latent) + " latents";
   text += ", mean over the batch";
   if (o.likelihood == "gaussian" && !o.sigma.learned) {
     // A S + B KL, S the squared error: the optimum of a VAE with observation variance B / (2 A).
-    const double a = 0.5 / (o.sigma.value * o.sigma.value), b = o.model == "vae" ? o.beta : 1;
-    text += "; = " + number(a) + " squared error + " + (o.model == "vae" ? number(b) + " KL + " : "") +
+    const double a = 0.5 / (o.sigma.value * o.sigma.value), b = o.is_vae() ? o.beta : 1;
+    text += "; = " + number(a) + " squared error + " + (o.is_vae() ? number(b) + " KL + " : "") +
             "a constant, observation variance " + number(b / (2 * a));
   } else if (o.likelihood == "gaussian") {
     text += "; sigma is learned, and with it the observation variance";

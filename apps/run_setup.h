@@ -23,6 +23,9 @@ std::filesystem::path cache_folder(const std::string& cache_dir, const std::file
 /// Loads the data of a training run.
 Dataset load_data(const TrainOptions& options);
 
+/// The model for these images.
+ModelConfig model_config(const TrainOptions& options, const Dataset& dataset);
+
 /// `total_steps` is where a decaying learning rate ends unless --lr-decay-steps says so.
 TrainerOptions trainer_options(const TrainOptions& options, const Dataset& dataset, int64_t total_steps);
 

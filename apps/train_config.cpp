@@ -59,11 +59,11 @@ void expect_initial(const TrainOptions& options, std::initializer_list<const cha
 
 }  // namespace
 
-std::set<std::string> apply_config_file(const fs::path& path, const std::string& command,
+std::set<std::string> apply_config_text(std::string_view text, const std::string& what, const std::string& command,
                                         const std::vector<Command>& commands) {
   std::set<std::string> names;
-  for (const ConfigEntry& entry : read_config_file(path)) {
-    const std::string where = path.string() + ":" + std::to_string(entry.line) + ": ";
+  for (const ConfigEntry& entry : parse_config(text, what)) {
+    const std::string where = what + ":" + std::to_string(entry.line) + ": ";
     const std::string& section = entry.section.empty() ? command : entry.section;
     const OptionRow& row = row_of_key(command_of_section(commands, section, where).table, entry, where);
     assign(row, entry.value, where + row.name);
@@ -72,9 +72,14 @@ std::set<std::string> apply_config_file(const fs::path& path, const std::string&
     }
   }
   if (names.count("epochs") && names.count("steps")) {
-    throw Error(Exit::kUsage, path.string() + ": expected one of epochs and steps, given both");
+    throw Error(Exit::kUsage, what + ": expected one of epochs and steps, given both");
   }
   return names;
+}
+
+std::set<std::string> apply_config_file(const fs::path& path, const std::string& command,
+                                        const std::vector<Command>& commands) {
+  return apply_config_text(read_config_file(path), path.string(), command, commands);
 }
 
 namespace {
@@ -133,8 +138,14 @@ void adopt_stored_options(TrainOptions& options) {
 
 void check_together(const TrainOptions& o) {
   if (o.resume && o.overwrite) throw Error(Exit::kUsage, "expected one of --resume and --overwrite, given both");
-  if (o.model == "ae") expect_initial(o, {"beta", "beta-warmup", "mc-samples"}, "the model vae");
-  if (o.model == "vae") expect_initial(o, {"code-activation"}, "the model ae");
+  if (!o.is_vae()) expect_initial(o, {"beta", "beta-warmup", "mc-samples"}, "the model vae or conv-vae");
+  if (o.is_vae()) expect_initial(o, {"code-activation"}, "the model ae or conv-ae");
+  if (o.is_vae() && o.latent == 0) throw Error(Exit::kUsage, "--latent expects at least 1 for a VAE, given 0");
+  if (o.latent == 0) expect_initial(o, {"code-activation"}, "a --latent of at least 1");
+  if (o.is_convolutional() || !o.encoder.empty()) {
+    expect_initial(o, {"hidden"}, "the model vae or ae without --encoder");
+    expect_initial(o, {"tied-weights"}, "the model vae or ae without --encoder");
+  }
   if (o.likelihood != "gaussian") expect_initial(o, {"sigma"}, "--likelihood gaussian");
   if (o.optimizer != "sgd") expect_initial(o, {"momentum", "nesterov"}, "--optimizer sgd");
   if (o.nesterov && o.momentum == 0) throw Error(Exit::kUsage, "--nesterov expects a --momentum above 0, given 0");

@@ -17,6 +17,10 @@ namespace hourglass {
 std::set<std::string> apply_config_file(const std::filesystem::path& path, const std::string& command,
                                         const std::vector<Command>& commands);
 
+/// The same of the text of such a file; `what` names it in messages.
+std::set<std::string> apply_config_text(std::string_view text, const std::string& what, const std::string& command,
+                                        const std::vector<Command>& commands);
+
 /// The config.toml of a run: read again, it gives the same options.
 std::string config_text(const TrainOptions& options);
 

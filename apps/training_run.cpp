@@ -189,7 +189,7 @@ void TrainingRun::log_point(RunFolder& folder) {
   const double rate = window_seconds_ > 0 ? images / window_seconds_ : 0;
   const double lr = trainer_.options().lr.at(trainer_.step() - 1);
   const LogPoint log = trainer_.take_log();
-  const bool vae = options_.model == "vae";
+  const bool vae = options_.is_vae();
   Json point = Json::object({{"step", trainer_.step()}, {"epoch", epoch_at(trainer_.step())}});
   point.set("objective", log.reconstruction + (vae ? trainer_.beta() * log.kl : 0.0));
   point.set("reconstruction", log.reconstruction);
@@ -249,7 +249,8 @@ void TrainingRun::save(RunFolder& folder) {
 void TrainingRun::save_best(RunFolder& folder, const Evaluation& validation) {
   if (best_ && !(validation.objective < *best_)) return;
   best_ = validation.objective;
-  save_checkpoint(folder.path() / "checkpoints" / "best.safetensors", trainer_.state_tensors(), metadata(), runtime_.ctx());
+  save_checkpoint(folder.path() / "checkpoints" / "best.safetensors", trainer_.state_tensors(), metadata(),
+                  runtime_.ctx());
 }
 
 void TrainingRun::draw(RunFolder& folder) {

@@ -157,7 +157,7 @@ TEST_F(CommandLine, MissingPartsAreNamed) {
   expect_refused({"train"}, {"MODEL", "vae", "ae"});
   expect_refused({"eval"}, {"RUN"});
   expect_refused({"train", "vae", "--lr"}, {"--lr"});
-  expect_refused({"train", "gan"}, {"MODEL", "vae or ae", "gan"});
+  expect_refused({"train", "gan"}, {"MODEL", "vae, ae, conv-vae or conv-ae", "gan"});
 }
 
 TEST_F(CommandLine, NumbersAreFiniteAndInRange) {
@@ -358,6 +358,31 @@ TEST_F(CommandLine, HelpAndVersionArePrinted) {
       at = end + 1;
     }
   }
+}
+
+TEST_F(CommandLine, ConvolutionalModels) {
+  const TrainOptions vae = train({"conv-vae"});
+  EXPECT_TRUE(vae.is_vae());
+  EXPECT_EQ(vae.latent, 20);
+  EXPECT_EQ(vae.out, "runs/conv-vae");
+  EXPECT_EQ(train({"conv-ae"}).latent, 0);
+  EXPECT_EQ(train({"conv-ae", "--latent", "7"}).latent, 7);
+  EXPECT_EQ(train({"ae", "--encoder", "conv 8 3; dense 5"}).encoder, "conv 8 3; dense 5");
+  expect_refused({"train", "conv-vae", "--hidden", "100"}, {"--hidden", "--encoder"});
+  expect_refused({"train", "vae", "--latent", "0"}, {"--latent", "at least 1", "0"});
+  expect_refused({"train", "conv-ae", "--beta", "2"}, {"--beta", "conv-vae"});
+}
+
+TEST_F(CommandLine, PresetsAreTheShippedConfigs) {
+  const TrainOptions o = train({"--preset", "keras-conv", "--epochs", "1"});
+  EXPECT_EQ(o.model, "conv-ae");
+  EXPECT_EQ(o.encoder, "conv 32 3; max-pool 2; conv 32 3; max-pool 2");
+  EXPECT_EQ(o.epochs, 1);
+  EXPECT_EQ(o.out, "runs/keras-conv");
+  EXPECT_EQ(train({"--preset", "ae2d", "--out", "x"}).out, "x");
+  expect_refused({"train", "--preset", "keras-cnv"}, {"--preset", "keras-cnv", "the nearest is keras-conv"});
+  expect_refused({"train", "--preset", "vae", "--config", "x.toml"}, {"--config", "--preset", "both"});
+  expect_refused({"eval", "runs/x", "--preset", "vae"}, {"--preset", "train", "eval"});
 }
 
 TEST_F(CommandLine, ShippedConfigsAreSound) {
