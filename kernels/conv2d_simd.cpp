@@ -129,31 +129,26 @@ void finish_block(const Correlation& c, const ConvBlock& b, const Conv2dEpilogue
   }
 }
 
-/// One phase of a block: out (+)= the sum over taps and channels.
-void correlate_phase(const Correlation& c, const ConvBlock& b, int phase_h, int phase_w, ConvPatch& patch, bool add,
-                     float* out) {
+/// One phase of a block, for the `count` channels from `first` that the patch holds: out (+)= the sum over taps.
+void correlate_phase(const Correlation& c, const ConvBlock& b, int phase_h, int phase_w, int first, int count,
+                     ConvPatch& patch, bool add, float* out) {
   const ConvTaps rows = c.h.taps(phase_h), columns = c.w.taps(phase_w);
-  const bool empty = rows.count == 0 || columns.count == 0 || c.in == 0;
+  patch.place(c, b, phase_h, phase_w, rows, columns, count);
+  if (patch.depth == 0) {
+    for (int i = 0; i < patch.pixels && !add; ++i) std::fill_n(out + patch.out_at[i], c.out, 0.0f);
+    return;
+  }
+  if (is_narrow(c)) {
+    pack_narrow_weight(c, rows, columns, first, count, patch.panel);
+    level().dot({patch.pixels, patch.depth, c.out, patch.source, patch.pixel_at, patch.tap_at, patch.panel, out,
+                 patch.out_at, add});
+    return;
+  }
   const Bands bands(c.out);
-  for (int first = 0; first < std::max(1, c.in); first += c.channels) {
-    const int count = std::min(c.channels, c.in - first);
-    if (!patch.gather(c, b, phase_h, phase_w, rows, columns, first, count)) return;
-    if (empty) {
-      for (int i = 0; i < patch.pixels && !add; ++i) std::fill_n(out + patch.out_at[i], c.out, 0.0f);
-      return;
-    }
-    const bool add_here = add || first > 0;
-    if (is_narrow(c)) {
-      pack_narrow_weight(c, rows, columns, first, count, patch.panel);
-      level().dot({patch.pixels, patch.depth, c.out, patch.source, patch.pixel_at, patch.tap_at, patch.panel, out,
-                   patch.out_at, add_here});
-      continue;
-    }
-    for (int band = 0; band < bands.count; ++band) {
-      pack_weight(c, rows, columns, first, count, bands.first(band), bands.width(band), patch.panel);
-      level().multiply({patch.pixels, patch.depth, bands.width(band), patch.source, patch.pixel_at, patch.tap_at,
-                        patch.panel, out + bands.first(band), patch.out_at, add_here});
-    }
+  for (int band = 0; band < bands.count; ++band) {
+    pack_weight(c, rows, columns, first, count, bands.first(band), bands.width(band), patch.panel);
+    level().multiply({patch.pixels, patch.depth, bands.width(band), patch.source, patch.pixel_at, patch.tap_at,
+                      patch.panel, out + bands.first(band), patch.out_at, add});
   }
 }
 
@@ -161,9 +156,14 @@ void correlate(const Context& ctx, const Correlation& c, const Conv2dEpilogue<fl
   parallel_for(ctx, c.blocks(), [&](int64_t i) {
     ConvPatch patch;
     const ConvBlock block = c.block(static_cast<int>(i));
-    for (int phase_h = 0; phase_h < c.h.out_step; ++phase_h) {
-      for (int phase_w = 0; phase_w < c.w.out_step; ++phase_w) {
-        correlate_phase(c, block, phase_h, phase_w, patch, out.mode == Write::kAdd, out.data);
+    for (int first = 0; first < std::max(1, c.in); first += c.channels) {  // once where there is no channel: zeros
+      const int count = std::min(c.channels, c.in - first);
+      const bool add = out.mode == Write::kAdd || first > 0;
+      patch.gather(c, block, first, count);
+      for (int phase_h = 0; phase_h < c.h.out_step; ++phase_h) {
+        for (int phase_w = 0; phase_w < c.w.out_step; ++phase_w) {
+          correlate_phase(c, block, phase_h, phase_w, first, count, patch, add, out.data);
+        }
       }
     }
     finish_block(c, block, epilogue, out.data);
@@ -202,7 +202,8 @@ void pack_gradient(const ConvPatch& patch, const float* dy, int begin, int end, 
 /// partial (+)= the gradient of `count` channels from `first` over one block.
 void add_block(const Correlation& c, const ConvBlock& b, const ConvTaps& rows, const ConvTaps& columns, int first,
                int count, const float* dy, ConvPatch& patch, bool add, float* partial) {
-  patch.gather(c, b, 0, 0, rows, columns, first, count);
+  patch.gather(c, b, first, count);
+  patch.place(c, b, 0, 0, rows, columns, count);
   int64_t row_at[kConvDepth];
   for (int i = 0; i < patch.depth; ++i) row_at[i] = (int64_t{i / count} * c.in + first + i % count) * c.out;
   const Bands bands(c.out);

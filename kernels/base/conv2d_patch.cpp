@@ -2,7 +2,8 @@
 #include "kernels/base/conv2d_patch.h"
 
 #include <algorithm>
-#include <cstring>
+#include <cstdlib>
+#include <limits>
 
 namespace hourglass::cpu {
 namespace {
@@ -34,20 +35,6 @@ ConvSide backward_side(int extent, int output, int window, int stride, int pad, 
   return {output, extent, 1, stride, window, dilation, pad, true};
 }
 
-/// The widest reach and the most taps of any phase; false where they leave int.
-bool measure(const ConvSide& side, int& reach, int& taps) {
-  constexpr int64_t kMost = 1 << 28;
-  if (side.window > kConvTaps || std::abs(int64_t{side.pad}) > kMost) return false;
-  if (int64_t{side.dilation} * side.window > kMost || int64_t{side.out} * side.step > kMost) return false;
-  reach = taps = 1;
-  for (int phase = 0; phase < std::min(side.out_step, std::max(1, side.out)); ++phase) {
-    const ConvTaps t = side.taps(phase);
-    reach = std::max(reach, t.reach());
-    taps = std::max(taps, t.count);
-  }
-  return true;
-}
-
 /// One row of the patch: `width` pixels of the source from column `column`, `count` channels from `first`.
 void copy_row(const Correlation& c, const float* row, int column, int width, int first, int count, float* to) {
   const int begin = std::clamp(-column, 0, width), end = std::clamp(c.w.source - column, begin, width);
@@ -75,6 +62,26 @@ ConvTaps ConvSide::taps(int phase) const {
   return t;
 }
 
+/// False where a number leaves what the patch can hold by far.
+bool ConvSide::measure() {
+  constexpr int64_t kMost = 1 << 28;
+  if (window > kConvTaps || std::abs(int64_t{pad}) > kMost) return false;
+  if (int64_t{dilation} * window > kMost || int64_t{out} * step > kMost) return false;
+  low = std::numeric_limits<int>::max();
+  int high = std::numeric_limits<int>::min();
+  most_taps = 1;
+  for (int phase = 0; phase < std::min(out_step, std::max(1, out)); ++phase) {
+    const ConvTaps t = taps(phase);
+    most_taps = std::max(most_taps, t.count);
+    if (t.count == 0) continue;
+    high = std::max(high, t.shift[t.count - 1]);
+    low = std::min(low, t.shift[0]);
+  }
+  if (low > high) low = high = 0;  // no phase meets a tap
+  reach = high - low + 1;
+  return true;
+}
+
 Correlation Correlation::forward(const Conv2dShape& s, const float* x, const float* w) {
   Correlation c;
   c.h = forward_side(s.H, s.P, s.R, s.stride_h, s.pad_h, s.dilation_h);
@@ -98,15 +105,14 @@ Correlation Correlation::backward_input(const Conv2dShape& s, const float* y, co
 }
 
 int64_t Correlation::patch_floats(int n, int i, int j) const {
-  const int64_t height = int64_t{i - 1} * h.step + reach_h_, width = int64_t{j - 1} * w.step + reach_w_;
+  const int64_t height = int64_t{i - 1} * h.step + h.reach, width = int64_t{j - 1} * w.step + w.reach;
   return std::min<int64_t>(height * width, kConvPatch + 1) * n * std::max(1, channels);
 }
 
 /// A function of the shape alone.
 void Correlation::cut() {
-  int taps_h = 0, taps_w = 0;
-  if (!measure(h, reach_h_, taps_h) || !measure(w, reach_w_, taps_w)) return;
-  const int room = kConvDepth / (taps_h * taps_w);
+  if (!h.measure() || !w.measure()) return;
+  const int room = kConvDepth / (h.most_taps * w.most_taps);
   const int step = room >= 16 ? 16 : 1;
   channels = room / step * step;
   if (channels == 0) return;
@@ -139,28 +145,30 @@ ConvBlock Correlation::block(int index) const {
   return b;
 }
 
-bool ConvPatch::gather(const Correlation& c, const ConvBlock& block, int phase_h, int phase_w, const ConvTaps& rows,
-                       const ConvTaps& columns, int first, int count) {
-  const int grid_rows = std::min(block.rows, c.h.grid(phase_h) - block.row);
-  const int grid_columns = std::min(block.columns, c.w.grid(phase_w) - block.column);
-  if (grid_rows <= 0 || grid_columns <= 0) return false;
-  const int top = rows.count ? rows.shift[0] : 0, left = columns.count ? columns.shift[0] : 0;
-  const int height = (grid_rows - 1) * c.h.step + rows.reach(), width = (grid_columns - 1) * c.w.step + columns.reach();
-  const int first_row = block.row * c.h.step + top, first_column = block.column * c.w.step + left;
-  const bool empty = rows.count == 0 || columns.count == 0 || count == 0;
-  const int row_floats = width * count;
-  pixels = depth = 0;
+void ConvPatch::gather(const Correlation& c, const ConvBlock& block, int first, int count) {
+  height = (block.rows - 1) * c.h.step + c.h.reach;
+  const int width = (block.columns - 1) * c.w.step + c.w.reach;
+  const int first_row = block.row * c.h.step + c.h.low, first_column = block.column * c.w.step + c.w.low;
+  row_floats = width * count;
+  float* to = source;
   for (int n = 0; n < block.images; ++n) {
     const float* image = c.source + (int64_t{block.n} + n) * c.h.source * c.w.source * c.in;
-    for (int i = 0; i < height && !empty; ++i) {
-      float* to = source + (n * height + i) * row_floats;
-      const int from = first_row + i;
-      if (from < 0 || from >= c.h.source) {
+    for (int i = first_row; i < first_row + height; ++i, to += row_floats) {
+      if (i < 0 || i >= c.h.source) {
         std::fill_n(to, row_floats, 0.0f);
       } else {
-        copy_row(c, image + int64_t{from} * c.w.source * c.in, first_column, width, first, count, to);
+        copy_row(c, image + int64_t{i} * c.w.source * c.in, first_column, width, first, count, to);
       }
     }
+  }
+}
+
+void ConvPatch::place(const Correlation& c, const ConvBlock& block, int phase_h, int phase_w, const ConvTaps& rows,
+                      const ConvTaps& columns, int count) {
+  const int grid_rows = std::min(block.rows, c.h.grid(phase_h) - block.row);
+  const int grid_columns = std::min(block.columns, c.w.grid(phase_w) - block.column);
+  pixels = depth = 0;
+  for (int n = 0; n < block.images; ++n) {
     for (int i = 0; i < grid_rows; ++i) {
       const int64_t out_row = (int64_t{block.n} + n) * c.h.out + int64_t{block.row + i} * c.h.out_step + phase_h;
       for (int j = 0; j < grid_columns; ++j, ++pixels) {
@@ -169,13 +177,12 @@ bool ConvPatch::gather(const Correlation& c, const ConvBlock& block, int phase_h
       }
     }
   }
-  for (int r = 0; r < rows.count && !empty; ++r) {
+  for (int r = 0; r < rows.count; ++r) {
     for (int t = 0; t < columns.count; ++t) {
-      const int at = (rows.shift[r] - top) * row_floats + (columns.shift[t] - left) * count;
+      const int at = (rows.shift[r] - c.h.low) * row_floats + (columns.shift[t] - c.w.low) * count;
       for (int d = 0; d < count; ++d) tap_at[depth++] = at + d;
     }
   }
-  return true;
 }
 
 }  // namespace hourglass::cpu

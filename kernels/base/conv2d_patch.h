@@ -22,7 +22,6 @@ struct ConvTaps {
   int count = 0;
   int index[kConvTaps];  ///< row (or column) of the weight
   int shift[kConvTaps];
-  int reach() const { return count == 0 ? 0 : shift[count - 1] - shift[0] + 1; }
 };
 
 /// One direction of a correlation.
@@ -31,7 +30,10 @@ struct ConvSide {
   int step = 1, out_step = 1;
   int window = 1, dilation = 1, pad = 0;
   bool transposed = false;
+  /// Over all phases: the least shift, the extent from it to the greatest, and the most taps. Set by `measure`.
+  int low = 0, reach = 1, most_taps = 1;
 
+  bool measure();
   ConvTaps taps(int phase) const;
   /// Positions of a phase.
   int grid(int phase) const { return out <= phase ? 0 : (out - phase - 1) / out_step + 1; }
@@ -61,7 +63,6 @@ struct Correlation {
  private:
   void cut();
   int64_t patch_floats(int n, int i, int j) const;
-  int reach_h_ = 0, reach_w_ = 0;
 };
 
 /// Memory of one block, on the stack of its thread.
@@ -72,10 +73,13 @@ struct ConvPatch {
   int64_t out_at[kConvPixels];    ///< of a position in the output image
   int32_t tap_at[kConvDepth];     ///< of (tap, channel), relative to a position
   int pixels = 0, depth = 0;
+  int height = 0, row_floats = 0;  ///< rows of an image in `source`, floats of a row
 
-  /// Fills all but the panel for `count` channels from `first`; false where the phase has nothing in the block.
-  bool gather(const Correlation& c, const ConvBlock& block, int phase_h, int phase_w, const ConvTaps& rows,
-              const ConvTaps& columns, int first, int count);
+  /// Copies `count` channels from `first` of all that the block reads, in any phase.
+  void gather(const Correlation& c, const ConvBlock& block, int first, int count);
+  /// Says where the positions and taps of a phase lie in a patch of `count` channels.
+  void place(const Correlation& c, const ConvBlock& block, int phase_h, int phase_w, const ConvTaps& rows,
+             const ConvTaps& columns, int count);
 };
 
 }  // namespace hourglass::cpu
