@@ -16,8 +16,8 @@ const char* const kExitCodes =
     "  0 done                                  5 disk full, I/O error, run folder locked\n"
     "  1 internal error: please report         6 loss or gradient not finite\n"
     "  2 command line or config file           7 no run or checkpoint there, or a broken one\n"
-    "  3 data missing or broken                130, 143 stopped by a signal, after saving\n"
-    "  4 device missing, or out of memory\n";
+    "  3 data missing or broken                129, 130, 143 stopped by a signal (hangup,\n"
+    "  4 device missing, or out of memory          Ctrl-C, termination), after saving\n";
 
 /// Breaks `text` between words so that it fits into kWidth when each line starts at `column`.
 std::string wrapped(const std::string& text, size_t column) {
@@ -69,7 +69,8 @@ std::vector<Command> command_table(CommandOptions& o) {
       {"train",
        "train a model",
        "Writes a run folder: checkpoints, metrics.jsonl, summary.json, and the pictures reconstructions.png, "
-       "samples.png and curves.png in figures/. Ctrl-C saves and stops; --resume goes on.",
+       "samples.png and curves.png in figures/. Ctrl-C, SIGTERM or a closed terminal save and stop; --resume "
+       "goes on.",
        {"hourglass train vae", "hourglass train ae --hidden 512 --latent 2 --out runs/flat",
         "hourglass train vae --data shapes --epochs 3", "hourglass train vae --epochs 20 --out runs/vae --resume",
         "hourglass train --config runs/vae/config.toml --seed 1 --out runs/again"},
@@ -82,12 +83,12 @@ std::vector<Command> command_table(CommandOptions& o) {
        option_table(o.eval)},
       {"sample",
        "draw images from a model",
-       "Writes samples.png: codes drawn from the prior, decoded.",
+       "Writes samples-seed-N.png, N the --seed: codes drawn from the prior, decoded.",
        {"hourglass sample runs/vae --n 100"},
        option_table(o.sample)},
       {"reconstruct",
        "images beside their reconstructions",
-       "Writes reconstructions.png.",
+       "Writes reconstructions-SPLIT.png.",
        {"hourglass reconstruct runs/vae", "hourglass reconstruct runs/vae --data my-images/ --n 16"},
        option_table(o.reconstruct)},
       {"interpolate",

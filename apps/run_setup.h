@@ -9,6 +9,7 @@
 #include "engine/batch_source.h"
 #include "engine/dataset.h"
 #include "engine/io/json.h"
+#include "kernels/base/error.h"
 #include "models/evaluation.h"
 #include "models/trainer.h"
 
@@ -28,6 +29,17 @@ ModelConfig model_config(const TrainOptions& options, const Dataset& dataset);
 
 /// `total_steps` is where a decaying learning rate ends unless --lr-decay-steps says so.
 TrainerOptions trainer_options(const TrainOptions& options, const Dataset& dataset, int64_t total_steps);
+
+/// What f() makes; an error about memory (or another of the device's) gets the options that would need less.
+template <class F>
+auto with_memory_hint(F&& f) {
+  try {
+    return f();
+  } catch (const Error& error) {
+    if (error.exit() != Exit::kDevice) throw;
+    throw Error(Exit::kDevice, std::string(error.what()) + "; try a smaller --batch or model");
+  }
+}
 
 /// Steps of the whole run: --steps, or --epochs times the full batches of an epoch. Error(kUsage) for fewer samples
 /// than a batch.

@@ -85,7 +85,7 @@ fs::path RunSource::folder(const char* name) const {
   return folder;
 }
 
-fs::path RunSource::picture(const char* name) const {
+fs::path RunSource::picture(const std::string& name) const {
   const fs::path out = options_.out;
   if (out.extension() != ".png") return folder("figures") / name;
   if (out.has_parent_path()) make_folders(out.parent_path());

@@ -34,8 +34,9 @@ class RunSource {
   /// The folder --out, else RUN/`name`: of a checkpoint outside a run folder, `name` in the current folder. It is made
   /// if it is not there.
   std::filesystem::path folder(const char* name) const;
-  /// Where the one picture of a command goes: `name` in folder("figures"), or --out if that is a .png file.
-  std::filesystem::path picture(const char* name) const;
+  /// Where the one picture of a command goes: `name` in folder("figures"), or --out if that is a .png file. Not one of
+  /// the names that training writes: samples.png, reconstructions.png and curves.png stay those of the training.
+  std::filesystem::path picture(const std::string& name) const;
 
   /// The first members of what a command prints: model, checkpoint, step.
   Json facts() const;

@@ -10,8 +10,10 @@ namespace {
 
 volatile std::sig_atomic_t caught = 0;
 
-// Only what is safe in a signal handler: a flag, or the end of the process.
+// Only what is safe in a signal handler: a flag, or the end of the process. A terminal that goes away may send SIGHUP
+// twice, the shell's after the kernel's: the second one is no wish to lose the run.
 extern "C" void handle_signal(int signal) {
+  if (caught != 0 && signal == SIGHUP) return;
   if (caught != 0) _exit(128 + signal);
   caught = signal;
 }
@@ -25,13 +27,13 @@ void catch_signals() {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  struct sigaction before = {};
+  sigaction(SIGHUP, nullptr, &before);
+  if (before.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup has asked to be left alone
 }
 
 int caught_signal() { return caught; }
 
-Exit exit_of_signal() {
-  if (caught == SIGINT) return Exit::kInterrupted;
-  return caught == SIGTERM ? Exit::kTerminated : Exit::kDone;
-}
+int exit_code_of_signal() { return caught == 0 ? 0 : 128 + caught; }
 
 }  // namespace hourglass

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ctrl-C and SIGTERM: the first asks the program to save and stop, the second stops it at once.
+// Ctrl-C, SIGTERM, and SIGHUP of a terminal that goes away: the first asks the program to save and stop, a second
+// Ctrl-C or SIGTERM stops it at once.
 #pragma once
-
-#include "kernels/base/error.h"
 
 namespace hourglass {
 
-/// Installs the handlers for SIGINT and SIGTERM for the rest of the process.
+/// Installs the handlers for the rest of the process; under nohup SIGHUP stays ignored.
 void catch_signals();
 
 /// The signal that arrived, or 0. Look between steps.
 int caught_signal();
 
-/// 130 for SIGINT, 143 for SIGTERM, kDone while none has arrived.
-Exit exit_of_signal();
+/// As a shell counts: 129 for SIGHUP, 130 for SIGINT, 143 for SIGTERM; 0 while none has arrived.
+int exit_code_of_signal();
 
 }  // namespace hourglass

@@ -12,7 +12,7 @@ namespace hourglass {
 namespace {
 
 size_t checked_batch(int batch) {
-  if (batch < 1) throw Error(Exit::kUsage, "--batch: expected at least 1, given " + std::to_string(batch));
+  if (batch < 1) throw Error(Exit::kUsage, "batch: expected at least 1, given " + std::to_string(batch));
   return static_cast<size_t>(batch);
 }
 
@@ -63,10 +63,8 @@ Batch BatchSource::gather(Tape& tape, const BatchShape& shape, const BatchOrder&
 
 Batch BatchSource::next(Tape& tape, const TrainingState& state, int first_row, int rows) const {
   if (size_ < options_.batch) {
-    throw Error(Exit::kUsage, "--batch " + std::to_string(options_.batch) + ": the training split has " +
-                                  std::to_string(size_) +
-                                  " samples and training batches are always full; try --batch " +
-                                  std::to_string(std::max<int64_t>(size_, 1)));
+    throw Error(Exit::kUsage, "a batch of " + std::to_string(options_.batch) + ": the split has " +
+                                  std::to_string(size_) + " samples, and training batches are always full");
   }
   BatchShape shape;
   shape.N = rows > 0 ? rows : options_.batch;

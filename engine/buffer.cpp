@@ -8,6 +8,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "engine/control_group.h"
 #include "kernels/base/cuda_device.h"
 #include "kernels/base/error.h"
 
@@ -26,7 +27,7 @@ Buffer::Buffer(const Context& ctx, size_t bytes, const char* what) : bytes_(alig
   void* data = bytes_ > available ? nullptr : on_cuda ? cuda::allocate(bytes_) : std::aligned_alloc(kAlignment, bytes_);
   if (!data) {
     throw Error(Exit::kDevice, std::string(what) + ": needs " + format_bytes(bytes_) + " of memory, " +
-                                   format_bytes(available) + " available; try a smaller --batch or model");
+                                   format_bytes(available) + " available");
   }
   data_ = std::unique_ptr<void, Free>(data, Free{ctx.device});
   if (on_cuda) {
@@ -46,10 +47,19 @@ size_t available_memory() {
   for (size_t kib; meminfo >> key >> kib; std::getline(meminfo, unit)) {
     if (key == "MemAvailable:") available = kib * 1024;
   }
-  // A container may be allowed less than the machine has; "max" does not read as a number.
-  std::ifstream group("/sys/fs/cgroup/memory.max");
-  size_t limit = 0;
-  return group >> limit ? std::min(available, limit) : available;
+  return std::min(available, available_to_group("/sys/fs/cgroup"));
+}
+
+size_t available_to_group(const std::filesystem::path& folder) {
+  std::ifstream limits(folder / "memory.max"), uses(folder / "memory.current"), statistics(folder / "memory.stat");
+  size_t limit = 0, used = 0;
+  if (!(limits >> limit) || !(uses >> used)) return SIZE_MAX;  // "max" does not read as a number
+  // Pages of files that were read count as used, and are given back first.
+  std::string key;
+  for (size_t bytes; statistics >> key >> bytes;) {
+    if (key == "inactive_file") used -= std::min(used, bytes);
+  }
+  return limit - std::min(limit, used);
 }
 
 std::string format_bytes(size_t bytes) {

@@ -129,17 +129,34 @@ TEST_F(Commands, EvalGivesEqualDigitsTwice) {
 TEST_F(Commands, AFileMeansTheSameAsItsRun) {
   const std::string checkpoint = answer({"eval", at("vae")}).get_string("checkpoint");
   EXPECT_EQ(answer({"eval", checkpoint}).get_number("elbo"), answer({"eval", at("vae")}).get_number("elbo"));
-  fs::remove(root_ / "vae/figures/samples.png");
-  answer({"sample", checkpoint});
-  expect_picture(root_ / "vae/figures/samples.png");
+  answer({"sample", checkpoint, "--seed", "3"});
+  expect_picture(root_ / "vae/figures/samples-seed-3.png");
 }
 
 TEST_F(Commands, PicturesAreDrawn) {
   answer({"sample", at("vae"), "--n", "9", "--out", at("pictures")});
   answer({"reconstruct", at("ae"), "--n", "5", "--out", at("pictures")});
   answer({"interpolate", at("vae"), "--pairs", "2", "--steps", "4", "--spherical", "--out", at("pictures/mine.png")});
-  for (const char* name : {"samples.png", "reconstructions.png", "mine.png"}) expect_picture(root_ / "pictures" / name);
+  for (const char* name : {"samples-seed-0.png", "reconstructions-test.png", "mine.png"}) {
+    expect_picture(root_ / "pictures" / name);
+  }
   EXPECT_EQ(answer({"interpolate", at("ae"), "--pairs", "1000"}).get_integer("pairs"), 16) << "no more than there are";
+}
+
+TEST_F(Commands, TheTrainingsPicturesStayAsTheyWere) {
+  const auto pictures = [] {
+    std::vector<Bytes> files;
+    for (const char* name : {"samples.png", "reconstructions.png", "curves.png"}) {
+      files.push_back(read_file(root_ / "vae/figures" / name));
+    }
+    return files;
+  };
+  const auto before = pictures();
+  answer({"sample", at("vae"), "--n", "4"});
+  answer({"reconstruct", at("vae"), "--n", "4"});
+  answer({"interpolate", at("vae"), "--pairs", "2"});
+  answer({"embed", at("vae")});
+  EXPECT_TRUE(pictures() == before);
 }
 
 TEST_F(Commands, SamplesDependOnTheSeedAlone) {

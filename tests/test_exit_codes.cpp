@@ -117,7 +117,8 @@ TEST_F(ExitCodes, Data3ChangedSinceTheTraining) {
 
 TEST_F(ExitCodes, Memory4NamesBothSizes) {
   expect_refused(train("shapes:1024:10000000"), 4, {"shapes:1024:10000000", "TiB", "memory allows", "--image-size"});
-  expect_refused(train("shapes:8:100", {"--hidden", "1048576,1048576"}), 4, {"parameters", "TiB", "available"});
+  expect_refused(train("shapes:8:100", {"--hidden", "1048576,1048576"}), 4,
+                 {"parameters", "TiB", "available", "--batch"});
   EXPECT_FALSE(fs::exists(at("run")));
 }
 

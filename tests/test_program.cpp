@@ -92,7 +92,7 @@ TEST_F(ProgramTest, EvalPrintsATableAndQuietSilencesTheOthers) {
   }
   const Outcome sample = run({"sample", at("vae"), "--quiet"});
   EXPECT_EQ(sample.out + sample.err, "");
-  EXPECT_NE(run({"sample", at("vae")}).out.find("samples.png"), std::string::npos);
+  EXPECT_NE(run({"sample", at("vae")}).out.find("samples-seed-0.png"), std::string::npos);
 }
 
 TEST_F(ProgramTest, UsageErrorsExitWith2) {

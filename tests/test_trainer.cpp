@@ -231,7 +231,7 @@ TEST(trainer, fewer_samples_than_a_batch_are_refused_with_both_numbers) {
   const SmallData data(20);
   Runtime runtime({"cpu", 1});
   expect_error([&] { Trainer(runtime, data.store(), data.split, small_trainer_options()); }, Exit::kUsage,
-               {"--batch 32", "20 samples", "--batch 20"});
+               {"a batch of 32", "20 samples", "always full"});
 }
 
 TEST(trainer, learning_rate_schedules) {

@@ -80,7 +80,8 @@ int run_eval(const EvalOptions& options) {
   EvaluationOptions how = evaluation_options(source.objective(), options.batch, static_cast<uint32_t>(options.seed));
   how.iwae_samples = options.iwae_samples;
   const std::vector<int32_t>& split = data.split(options.split);
-  Evaluator evaluator(source.model().runtime(), source.model().model(), data.store(), split, how);
+  Evaluator evaluator = with_memory_hint(
+      [&] { return Evaluator(source.model().runtime(), source.model().model(), data.store(), split, how); });
   Progress progress(!options.quiet, "eval", evaluator.work());
   const Evaluation result = evaluator.run([&](int64_t done) { progress.update(done, ""); });
   progress.clear();

@@ -31,7 +31,7 @@ int run_reconstruct(const ReconstructOptions& options) {
            " images; all of them are shown");
   }
   const Matrix outputs = source.model().reconstruct(images);
-  const std::filesystem::path path = source.picture("reconstructions.png");
+  const std::filesystem::path path = source.picture("reconstructions-" + options.split + ".png");
   write_reconstructions(path, images, outputs, source.config());
   Json facts = source.facts(data, images.rows);
   facts.set("mse", mean_squared_error(images, outputs)).set("figures", Json::array({path.string()}));

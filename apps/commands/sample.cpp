@@ -16,7 +16,7 @@ int run_sample(const SampleOptions& options) {
   }
   const Matrix z = standard_normals(options.n, source.config().latent, static_cast<uint32_t>(options.seed));
   const Matrix images = source.model().decode(z);
-  const std::filesystem::path path = source.picture("samples.png");
+  const std::filesystem::path path = source.picture("samples-seed-" + std::to_string(options.seed) + ".png");
   write_grid(path, images, source.config());
   Json facts = source.facts();
   facts.set("n", options.n).set("seed", options.seed).set("figures", Json::array({path.string()}));

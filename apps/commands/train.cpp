@@ -52,7 +52,7 @@ int run_train(const TrainOptions& options) {
   if (!options.dry_run) check_run_folder(options.out, if_exists);
   Runtime runtime({options.device, options.threads, !options.no_graph});
   const Dataset dataset = load_data(options);
-  TrainingRun run(runtime, options, dataset);
+  TrainingRun run = with_memory_hint([&] { return TrainingRun(runtime, options, dataset); });
   say(options, "  device      " + runtime.description() + "\n");
   if (!runtime.warning().empty()) notice(runtime.warning());
   for (const std::string& line : dataset.notices) notice(line);
@@ -76,7 +76,7 @@ int run_train(const TrainOptions& options) {
   const Stop stop = run.run(folder);
   if (stop == Stop::kSignal) {
     notice("stopped by a signal at step " + count_text(run.step()) + " after saving; --resume goes on");
-    return static_cast<int>(exit_of_signal());
+    return exit_code_of_signal();
   }
   say(options, run.closing(folder));
   return 0;
