@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/optimizers.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "engine/dispatch.h"
@@ -22,6 +23,27 @@ std::vector<std::string> moment_names(const OptimizerOptions& options) {
   return {};
 }
 
+/// Pointers into device memory, not looked at here.
+void append_counters(std::vector<StateTensor>& tensors, OptimizerKind kind, const Buffer& counters,
+                     const std::string& name, Device device) {
+  const auto append = [&](const char* what, ElementType type, void* data) {
+    tensors.push_back({name + "/" + what, type, {}, data, device});
+  };
+  switch (kind) {
+    case OptimizerKind::kSgd:
+      return append("steps", ElementType::kI64, &counters.as<SgdState>()->steps);
+    case OptimizerKind::kAdadelta:
+      return append("steps", ElementType::kI64, &counters.as<AdadeltaState>()->steps);
+    case OptimizerKind::kAdam:
+    case OptimizerKind::kAdamW: {
+      AdamState* adam = counters.as<AdamState>();
+      append("steps", ElementType::kI64, &adam->steps);
+      append("beta1_power", ElementType::kF64, &adam->beta1_power);
+      append("beta2_power", ElementType::kF64, &adam->beta2_power);
+    }
+  }
+}
+
 }  // namespace
 
 Optimizer::Optimizer(Parameters& parameters, TrainingState& state, const double* lr, const OptimizerOptions& options,
@@ -34,7 +56,8 @@ Optimizer::Optimizer(Parameters& parameters, TrainingState& state, const double*
       name_(std::move(name)),
       norm_(state.claim_norm()),
       moment_names_(moment_names(options)),
-      counters_(state.ctx(), sizeof(AdamState), "optimizer counters") {
+      counters_(state.ctx(), std::max({sizeof(SgdState), sizeof(AdamState), sizeof(AdadeltaState)}),
+                "optimizer counters") {
   const SlabRange range = parameters.range(groups);
   range_ = {range.first, range.count};
   const size_t bytes = static_cast<size_t>(parameters.slab_elements()) * size_of(parameters.dtype());
@@ -116,11 +139,7 @@ std::vector<StateTensor> Optimizer::state_tensors() {
                          device});
     }
   }
-  // Pointers into device memory, not looked at here.
-  AdamState* counters = counters_.as<AdamState>();
-  tensors.push_back({name_ + "/steps", ElementType::kI64, {}, &counters->steps, device});
-  tensors.push_back({name_ + "/beta1_power", ElementType::kF64, {}, &counters->beta1_power, device});
-  tensors.push_back({name_ + "/beta2_power", ElementType::kF64, {}, &counters->beta2_power, device});
+  append_counters(tensors, options_.kind, counters_, name_, device);
   return tensors;
 }
 

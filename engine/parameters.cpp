@@ -47,6 +47,9 @@ Parameter& Parameters::add(std::string name, const Shape& shape, Init init, Grou
 
 Leaf* Parameters::statistic(std::string name) {
   if (allocated()) throw Error(Exit::kInternal, "parameters: statistic " + name + " is added after the slabs");
+  if (std::find(statistic_names_.begin(), statistic_names_.end(), name) != statistic_names_.end()) {
+    throw Error(Exit::kInternal, "parameters: the statistic " + name + " is given twice");
+  }
   statistic_names_.push_back(std::move(name));
   return &statistics_.emplace_back();
 }

@@ -2,6 +2,7 @@
 #include "kernels/gaussian_kl.h"
 
 #include "kernels/base/gaussian_kl_check.h"
+#include "kernels/base/log_precision.h"
 #include "kernels/base/math.h"
 
 namespace hourglass::cpu {
@@ -16,7 +17,7 @@ void gaussian_kl_forward(const Context&, GaussianKlShape s, const T* mu, const T
       const T m = mu[n * stride + d], lv = logvar[n * stride + d];
       if (s.general_prior) {
         const T prior_lv = prior_logvar[n * s.D + d], difference = m - prior_mu[n * s.D + d];
-        const T precision = math::exp_linear(-prior_lv, T(kMaxPriorLogPrecision));
+        const T precision = math::exp_linear(-prior_lv, T(kMaxLogPrecision));
         sum += precision * (math::variance(lv) + difference * difference) - 1 - lv + prior_lv;
       } else {
         sum += math::variance(lv) - 1 - lv + m * m;
@@ -38,7 +39,7 @@ void gaussian_kl_backward(const Context&, GaussianKlShape s, const T* mu, const 
       const int64_t i = n * stride + d, prior = n * s.D + d;
       const T lv = logvar[i], prior_lv = s.general_prior ? prior_logvar[prior] : T(0);
       const T difference = s.general_prior ? mu[i] - prior_mu[prior] : mu[i];
-      const T precision = s.general_prior ? math::exp_linear(-prior_lv, T(kMaxPriorLogPrecision)) : T(1);
+      const T precision = s.general_prior ? math::exp_linear(-prior_lv, T(kMaxLogPrecision)) : T(1);
       const T of_mu = dkl[n] * precision * difference;
       if (dmu) write(dmu.data[i], of_mu, dmu.mode);
       if (dprior_mu) write(dprior_mu.data[prior], -of_mu, dprior_mu.mode);
@@ -46,7 +47,7 @@ void gaussian_kl_backward(const Context&, GaussianKlShape s, const T* mu, const 
         write(dlogvar.data[i], dkl[n] / 2 * (precision * math::variance_gradient(lv) - 1), dlogvar.mode);
       }
       if (dprior_logvar) {
-        const T slope = math::exp_linear_gradient(-prior_lv, T(kMaxPriorLogPrecision));
+        const T slope = math::exp_linear_gradient(-prior_lv, T(kMaxLogPrecision));
         const T scaled = slope * (math::variance(lv) + difference * difference);
         write(dprior_logvar.data[prior], dkl[n] / 2 * (1 - scaled), dprior_logvar.mode);
       }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Blocks and threads: base/row_tasks.cuh, one task a sample.
 #include "kernels/base/gaussian_kl_check.h"
+#include "kernels/base/log_precision.h"
 #include "kernels/base/math.h"
 #include "kernels/base/row_tasks.cuh"
 #include "kernels/gaussian_kl.h"
@@ -33,7 +34,7 @@ __device__ __forceinline__ Columns load_columns(const Inputs<T>& in, int64_t at,
   return c;
 }
 
-constexpr float kLimit = static_cast<float>(kMaxPriorLogPrecision);
+constexpr float kLimit = static_cast<float>(kMaxLogPrecision);
 
 template <class T, bool kVector>
 __global__ void __launch_bounds__(gpu::kTaskThreads)

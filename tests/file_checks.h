@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of file formats share: a folder that goes away, errors with their message, damaged copies.
+// What the tests of file formats share: a folder that goes away, damaged copies.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "kernels/base/error.h"
+#include "tests/harness.h"
 
 namespace hourglass::test {
 
@@ -42,20 +43,6 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-/// f() must throw Error with this exit code and all of these texts in its message.
-inline void expect_error(Exit exit, std::initializer_list<std::string> texts, const std::function<void()>& f) {
-  try {
-    f();
-    ADD_FAILURE() << "no error; expected one with \"" << *texts.begin() << "\"";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.exit_code(), static_cast<int>(exit)) << error.what();
-    for (const std::string& text : texts) {
-      EXPECT_NE(std::string(error.what()).find(text), std::string::npos)
-          << '"' << text << "\" not in: " << error.what();
-    }
-  }
-}
-
 using Parser = std::function<void(const std::vector<uint8_t>&)>;
 
 /// Every proper prefix must be refused with this exit code and a message that names the source "sample".
@@ -63,7 +50,7 @@ inline void expect_prefixes_refused(const std::vector<uint8_t>& bytes, Exit exit
   for (size_t length = 0; length < bytes.size(); ++length) {
     SCOPED_TRACE("prefix of " + std::to_string(length) + " bytes");
     const std::vector<uint8_t> prefix(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(length));
-    expect_error(exit, {"sample"}, [&] { parse(prefix); });
+    expect_error([&] { parse(prefix); }, exit, {"sample"});
   }
 }
 

@@ -73,6 +73,13 @@ TEST(commit, a_fault_of_one_keeps_all_from_changing) {
   EXPECT_EQ(f.copy(f.discriminator), d);
 }
 
+TEST(commit, a_statistic_has_a_name_of_its_own) {
+  Parameters parameters;
+  parameters.statistic("kl");
+  parameters.statistic("reconstruction");
+  expect_error([&] { parameters.statistic("kl"); }, Exit::kInternal, {"statistic kl", "twice"});
+}
+
 TEST(commit, a_statistic_that_is_not_finite_is_a_fault_too) {
   TwoNetworks f;
   f.state.plan(0);

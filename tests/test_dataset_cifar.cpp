@@ -76,32 +76,32 @@ TEST(Cifar, EveryWrongLengthIsRefusedWithBothSizes) {
   Bytes bytes = read_file(path);
   for (const int64_t length : {int64_t{0}, int64_t{1}, kRecord, 2 * kRecord - 1}) {
     write_file_atomic(path, std::span(bytes).first(static_cast<size_t>(length)));
-    expect_error(Exit::kData, {path.string(), "6146 bytes", std::to_string(length), "truncated"},
-                 [&] { load_cifar(path, kUnlimited, 2); });
+    expect_error([&] { load_cifar(path, kUnlimited, 2); }, Exit::kData,
+                 {path.string().c_str(), "6146 bytes", std::to_string(length).c_str(), "truncated"});
   }
   bytes.push_back(0);
   write_file_atomic(path, bytes);
-  expect_error(Exit::kData, {path.string(), "6146 bytes", "6147"}, [&] { load_cifar(path, kUnlimited, 2); });
+  expect_error([&] { load_cifar(path, kUnlimited, 2); }, Exit::kData, {path.string().c_str(), "6146 bytes", "6147"});
 }
 
 TEST(Cifar, ABatchThatIsMissingAndALabelAboveNineAreNamed) {
   TemporaryFolder folder;
   write_folder(folder.path(), kSmall);
   fs::remove(folder / "data_batch_4.bin");
-  expect_error(Exit::kData, {"data_batch_4.bin"}, [&] { load_cifar(folder.path(), kUnlimited, kSmall); });
+  expect_error([&] { load_cifar(folder.path(), kUnlimited, kSmall); }, Exit::kData, {"data_batch_4.bin"});
   write_batch(folder / "data_batch_4.bin", 3, kSmall);
   Bytes bytes = read_file(folder / "test_batch.bin");
   bytes[2 * kRecord] = 10;
   write_file_atomic(folder / "test_batch.bin", bytes);
-  expect_error(Exit::kData, {"test_batch.bin", "image 2", "10", "0 to 9"},
-               [&] { load_cifar(folder.path(), kUnlimited, kSmall); });
+  expect_error([&] { load_cifar(folder.path(), kUnlimited, kSmall); }, Exit::kData,
+               {"test_batch.bin", "image 2", "10", "0 to 9"});
 }
 
 TEST(Cifar, MemoryAndChecksum) {
   TemporaryFolder folder;
   write_folder(folder.path(), kSmall);
-  expect_error(Exit::kDevice, {folder.path().string(), "72.0 KiB", "10.0 KiB"},
-               [&] { load_cifar(folder.path(), {.memory_limit = 10 * 1024}, kSmall); });
+  expect_error([&] { load_cifar(folder.path(), {.memory_limit = 10 * 1024}, kSmall); }, Exit::kDevice,
+               {folder.path().string().c_str(), "72.0 KiB", "10.0 KiB"});
   const std::string checksum = load_cifar(folder.path(), kUnlimited, kSmall).checksum;
   write_batch(folder / "data_batch_2.bin", 7, kSmall);
   EXPECT_NE(load_cifar(folder.path(), kUnlimited, kSmall).checksum, checksum);
@@ -122,9 +122,9 @@ TEST(Cifar, ItIsFoundByNameAndByPath) {
   EXPECT_EQ(load(batches / "test_batch.bin").test.size(), 1000u);
   EXPECT_EQ(load(batches / "test_batch.bin", {.image_size = 8}).dim(), 192);
   fs::resize_file(batches / "data_batch_5.bin", 30729999);
-  expect_error(Exit::kData, {"data_batch_5.bin", "30730000", "30729999", "truncated"}, [&] { load_dataset(by_name); });
+  expect_error([&] { load_dataset(by_name); }, Exit::kData, {"data_batch_5.bin", "30730000", "30729999", "truncated"});
   write_folder(batches, kSmall);
-  expect_error(Exit::kData, {"data_batch_1.bin", "30730000", "12292"}, [&] { load_dataset(by_name); });
+  expect_error([&] { load_dataset(by_name); }, Exit::kData, {"data_batch_1.bin", "30730000", "12292"});
 }
 
 TEST(Cifar, MissingItIsAnsweredWithTheArchiveAndWhereToPutIt) {
@@ -135,7 +135,7 @@ TEST(Cifar, MissingItIsAnsweredWithTheArchiveAndWhereToPutIt) {
   }
   if (fs::exists("/usr/share/datasets/cifar-10")) GTEST_SKIP() << "CIFAR-10 is installed";
   unsetenv("HOURGLASS_DATA");
-  expect_error(Exit::kData, {text}, [] { load_dataset({.spec = "cifar-10"}); });
+  expect_error([] { load_dataset({.spec = "cifar-10"}); }, Exit::kData, {text.c_str()});
 }
 
 }  // namespace

@@ -100,9 +100,9 @@ TEST(Figure, LabelsStandLeftOfTheImages) {
 }
 
 TEST(Figure, RefusesNothingToDraw) {
-  expect_error(Exit::kInternal, {"figure", "at least one image"}, [] { draw_image_grid(nullptr, 0, {28, 28, 1}); });
-  expect_error(Exit::kInternal, {"figure", "0 x 28"}, [] { draw_image_grid(nullptr, 1, {0, 28, 1}); });
-  expect_error(Exit::kInternal, {"figure"}, [] { draw_comparison({}, 4, {28, 28, 1}); });
+  expect_error([] { draw_image_grid(nullptr, 0, {28, 28, 1}); }, Exit::kInternal, {"figure", "at least one image"});
+  expect_error([] { draw_image_grid(nullptr, 1, {0, 28, 1}); }, Exit::kInternal, {"figure", "0 x 28"});
+  expect_error([] { draw_comparison({}, 4, {28, 28, 1}); }, Exit::kInternal, {"figure"});
 }
 
 }  // namespace

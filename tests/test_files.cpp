@@ -52,15 +52,15 @@ TEST(Files, ReadsWhatWasWritten) {
 TEST(Files, RefusesWhatIsNoFile) {
   const TemporaryFolder folder;
   const std::string missing = (folder / "missing").string();
-  expect_error(Exit::kData, {missing, "cannot open", "No such file"}, [&] { read_file(missing); });
-  expect_error(Exit::kCheckpoint, {missing}, [&] { read_file(missing, Exit::kCheckpoint); });
-  expect_error(Exit::kData, {folder.path().string(), "folder"}, [&] { read_file(folder.path()); });
+  expect_error([&] { read_file(missing); }, Exit::kData, {missing.c_str(), "cannot open", "No such file"});
+  expect_error([&] { read_file(missing, Exit::kCheckpoint); }, Exit::kCheckpoint, {missing.c_str()});
+  expect_error([&] { read_file(folder.path()); }, Exit::kData, {folder.path().string().c_str(), "folder"});
   const fs::path pipe = folder / "pipe";
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
-  expect_error(Exit::kData, {pipe.string(), "not a regular file"}, [&] { read_file(pipe); });
+  expect_error([&] { read_file(pipe); }, Exit::kData, {pipe.string().c_str(), "not a regular file"});
   write_file_atomic(folder / "five", "12345");
   EXPECT_EQ(read_file(folder / "five", Exit::kData, 5).size(), 5u);
-  expect_error(Exit::kData, {"five", "at most 4", "has 5"}, [&] { read_file(folder / "five", Exit::kData, 4); });
+  expect_error([&] { read_file(folder / "five", Exit::kData, 4); }, Exit::kData, {"five", "at most 4", "has 5"});
 }
 
 TEST(Files, AtomicFileKeepsTheOldContentUntilCommit) {
@@ -79,15 +79,15 @@ TEST(Files, AtomicFileKeepsTheOldContentUntilCommit) {
   file.commit();
   EXPECT_EQ(read_text_file(folder / "a"), "new");
   EXPECT_EQ(folder.entries(), 1u);
-  expect_error(Exit::kInternal, {"after its end"}, [&] { file.write("x", 1); });
+  expect_error([&] { file.write("x", 1); }, Exit::kInternal, {"after its end"});
 }
 
 TEST(Files, WritingNamesPathAndReason) {
   const TemporaryFolder folder;
   const fs::path nowhere = folder / "none" / "a";
-  expect_error(Exit::kIo, {nowhere.string(), "No such file"}, [&] { write_file_atomic(nowhere, "x"); });
+  expect_error([&] { write_file_atomic(nowhere, "x"); }, Exit::kIo, {nowhere.string().c_str(), "No such file"});
   fs::create_directory(folder / "taken");
-  expect_error(Exit::kIo, {"taken", "cannot replace", "directory"}, [&] { write_file_atomic(folder / "taken", "x"); });
+  expect_error([&] { write_file_atomic(folder / "taken", "x"); }, Exit::kIo, {"taken", "cannot replace", "directory"});
   EXPECT_EQ(folder.entries(), 1u);
 }
 
@@ -127,7 +127,7 @@ TEST(Files, RemovesLeftoversOnly) {
   }
   EXPECT_EQ(remove_temporary_files(folder.path()), 2);
   EXPECT_EQ(list_files(folder.path()), (std::vector<std::string>{"a", "a.tmp-", "a.tmp-1.png", "a.tmp-1x", "tmp-12"}));
-  expect_error(Exit::kIo, {"none"}, [&] { remove_temporary_files(folder / "none"); });
+  expect_error([&] { remove_temporary_files(folder / "none"); }, Exit::kIo, {"none"});
 }
 
 TEST(Files, AppendsLines) {
@@ -141,7 +141,7 @@ TEST(Files, AppendsLines) {
   AppendFile(folder / "log").append("three");
   EXPECT_EQ(read_text_file(folder / "log"), "one\ntwo\nthree\n");
   AppendFile full("/dev/full");
-  expect_error(Exit::kIo, {"/dev/full", "No space left"}, [&] { full.append("x"); });
+  expect_error([&] { full.append("x"); }, Exit::kIo, {"/dev/full", "No space left"});
 }
 
 TEST(Files, LockKeepsASecondHolderOut) {
@@ -150,7 +150,8 @@ TEST(Files, LockKeepsASecondHolderOut) {
   {
     const FileLock lock(path);
     EXPECT_EQ(read_text_file(path), std::to_string(getpid()) + "\n");
-    expect_error(Exit::kIo, {path.string(), "locked", std::to_string(getpid())}, [&] { FileLock second(path); });
+    expect_error([&] { FileLock second(path); }, Exit::kIo,
+                 {path.string().c_str(), "locked", std::to_string(getpid()).c_str()});
     EXPECT_EQ(exit_code_of_child([&] { FileLock second(path); }), 5);
   }
   EXPECT_EQ(exit_code_of_child([&] { FileLock next(path); }), 0);
@@ -165,7 +166,7 @@ TEST(Files, LockKeepsASecondHolderOut) {
     ASSERT_LT(waited_ms, 20000) << "the child never took the lock";
     usleep(1000);
   }
-  expect_error(Exit::kIo, {path.string(), std::to_string(child)}, [&] { FileLock second(path); });
+  expect_error([&] { FileLock second(path); }, Exit::kIo, {path.string().c_str(), std::to_string(child).c_str()});
   kill(child, SIGKILL);
   waitpid(child, nullptr, 0);
   const FileLock after_a_kill(path);
@@ -182,7 +183,7 @@ TEST(Files, ListsInByteOrder) {
   fs::create_directory_symlink(folder.path(), folder / "loop");
   EXPECT_EQ(list_files(folder.path()),
             (std::vector<std::string>{"B.png", "a.png", "b-.png", "b/10.png", "b/2.png", "link.png", "\xc3\xa9.png"}));
-  expect_error(Exit::kData, {"none", "No such file"}, [&] { list_files(folder / "none"); });
+  expect_error([&] { list_files(folder / "none"); }, Exit::kData, {"none", "No such file"});
 }
 
 TEST(Files, FreeSpaceOfAPathThatIsNotThereYet) {

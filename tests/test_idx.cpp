@@ -53,8 +53,8 @@ TEST(Idx, ReadsBigEndianElements) {
 }
 
 TEST(Idx, RefusesByName) {
-  const auto refused = [](const Bytes& bytes, std::initializer_list<std::string> messages) {
-    expect_error(Exit::kData, messages, [&] { parse(bytes); });
+  const auto refused = [](const Bytes& bytes, std::initializer_list<const char*> messages) {
+    expect_error([&] { parse(bytes); }, Exit::kData, messages);
   };
   refused(from_hex("89504e47 00000001 01"), {"sample", "not an IDX file"});
   refused(from_hex("00000a01 00000001 01"), {"sample", "type 10"});
@@ -72,12 +72,12 @@ TEST(Idx, RefusesByName) {
 
 TEST(Idx, SmallFilesCannotTakeMuchMemory) {
   // A header that promises 16 TiB, and one whose data unpack to far more than it promises.
-  expect_error(Exit::kData, {"sample", "truncated"},
-               [] { parse(gzip(from_hex("00000803 00010000 00010000 00001000 01"))); });
+  expect_error([] { parse(gzip(from_hex("00000803 00010000 00010000 00001000 01"))); }, Exit::kData,
+               {"sample", "truncated"});
   Bytes bomb = from_hex("00000801 00000001");
   bomb.resize(bomb.size() + (64 << 20), 0);
-  expect_error(Exit::kData, {"sample", "holds more"}, [&] { parse(gzip(bomb)); });
-  expect_error(Exit::kDevice, {"sample", "12 bytes", "11 are allowed"}, [] { parse_idx(kImages, "sample", 11); });
+  expect_error([&] { parse(gzip(bomb)); }, Exit::kData, {"sample", "holds more"});
+  expect_error([] { parse_idx(kImages, "sample", 11); }, Exit::kDevice, {"sample", "12 bytes", "11 are allowed"});
 }
 
 TEST(Idx, DamagedFilesAreRefused) {

@@ -81,7 +81,7 @@ TEST_F(ImageFolder, AJpegIsThePixelsOfItsDecoder) {
   write_file_atomic(folder / "one" / "misnamed.png", bytes);
   EXPECT_EQ(load(folder / "one", {.test_fraction = 0}).u8, parse_jpeg(bytes, "").pixels);
   write_file_atomic(folder / "one" / "misnamed.png", std::span(bytes).first(bytes.size() - 1));
-  expect_error(Exit::kData, {"misnamed.png", "truncated", "--skip-bad"}, [&] { load(folder / "one"); });
+  expect_error([&] { load(folder / "one"); }, Exit::kData, {"misnamed.png", "truncated", "--skip-bad"});
 }
 
 TEST_F(ImageFolder, ChannelsAreConvertedOnRequest) {
@@ -94,10 +94,10 @@ TEST_F(ImageFolder, ChannelsAreConvertedOnRequest) {
   EXPECT_FALSE(noticed(gray, "gray and color"));
   const Dataset color = load(folder / "two", {.channels = 3, .test_fraction = 0});
   EXPECT_EQ(color.u8, (std::vector<uint8_t>{255, 0, 0, 10, 200, 30, 9, 9, 9, 9, 9, 9}));
-  expect_error(Exit::kUsage, {"--channels", "2"}, [&] { load(folder / "two", {.channels = 2}); });
+  expect_error([&] { load(folder / "two", {.channels = 2}); }, Exit::kUsage, {"--channels", "2"});
   EXPECT_EQ(load_dataset({.spec = "shapes:8:20", .channels = 3}).dim(), 192);
   write_u8(folder / "a.npy", {4, 2, 2, 2});
-  expect_error(Exit::kUsage, {"--channels", "2 channels"}, [&] { load(folder / "a.npy", {.channels = 1}); });
+  expect_error([&] { load(folder / "a.npy", {.channels = 1}); }, Exit::kUsage, {"--channels", "2 channels"});
 }
 
 TEST_F(ImageFolder, TheCacheIsReadAndNotWrittenAgain) {
@@ -114,7 +114,7 @@ TEST_F(ImageFolder, TheCacheIsReadAndNotWrittenAgain) {
   EXPECT_EQ(load_mixed(cached()).size(), 70);
   EXPECT_EQ(fs::last_write_time(cache), written);
   fs::last_write_time(image, time + std::chrono::seconds(1));
-  expect_error(Exit::kData, {"100.png"}, [&] { load_mixed(cached()); });
+  expect_error([&] { load_mixed(cached()); }, Exit::kData, {"100.png"});
 }
 
 TEST_F(ImageFolder, OtherOptionsAndOtherFilesHaveAnotherCache) {
@@ -187,7 +187,7 @@ TEST_F(ImageFolder, WhatMemoryDoesNotHoldStaysInTheCache) {
 TEST_F(ImageFolder, BrokenFilesAreRememberedByTheCache) {
   write_file_atomic(folder / "images" / "cats" / "101.jpg", "no picture");
   DataOptions options = cached();
-  expect_error(Exit::kData, {"101.jpg", "--skip-bad"}, [&] { load_mixed(options); });
+  expect_error([&] { load_mixed(options); }, Exit::kData, {"101.jpg", "--skip-bad"});
   EXPECT_TRUE(fs::is_empty(folder / "cache"));
   options.skip_bad = true;
   for (int run = 0; run < 2; ++run) {
@@ -204,7 +204,7 @@ TEST_F(ImageFolder, ACacheFolderThatCannotBeMadeIsNamed) {
   write_file_atomic(folder / "file", "in the way");
   DataOptions options = cached();
   options.cache_dir = folder / "file" / "cache";
-  expect_error(Exit::kIo, {(folder / "file").string(), "--cache-dir"}, [&] { load_mixed(options); });
+  expect_error([&] { load_mixed(options); }, Exit::kIo, {(folder / "file").string().c_str(), "--cache-dir"});
 }
 
 TEST(Resize, CropsToTheProportionsOfTheTargetOrTakesAll) {

@@ -51,7 +51,7 @@ TEST(Jpeg, MissingPixelsBeforeTheEndMarkerAreRefused) {
   std::vector<uint8_t> bytes = encode_jpeg(smooth_image(64, 64, 3));
   bytes.resize(bytes.size() - 200);
   bytes.insert(bytes.end(), {0xff, 0xd9});
-  expect_error(Exit::kData, {"sample", "bad JPEG"}, [&] { parse(bytes); });
+  expect_error([&] { parse(bytes); }, Exit::kData, {"sample", "bad JPEG"});
 }
 
 TEST(Jpeg, AnyFlippedBitIsReadOrRefused) {
@@ -75,15 +75,15 @@ TEST(Jpeg, ExtraBytesBetweenMarkersAreReadOver) {
 
 TEST(Jpeg, RefusalsSayWhy) {
   Image image = smooth_image(8, 8, 1);
-  expect_error(Exit::kData, {"sample", "bad JPEG"}, [&] { parse({'n', 'o', 'n', 'e'}); });
-  expect_error(Exit::kData, {"truncated"}, [&] { parse({}); });
+  expect_error([&] { parse({'n', 'o', 'n', 'e'}); }, Exit::kData, {"sample", "bad JPEG"});
+  expect_error([&] { parse({}); }, Exit::kData, {"truncated"});
   std::vector<uint8_t> large = encode_jpeg(image);
   const std::vector<uint8_t> frame = {0xff, 0xc0};
   const auto at = std::search(large.begin(), large.end(), frame.begin(), frame.end());
   std::fill_n(at + 5, 4, uint8_t{0x7f});  // 32,639 x 32,639
-  expect_error(Exit::kData, {"32639 x 32639", "67108864"}, [&] { parse(large); });
+  expect_error([&] { parse(large); }, Exit::kData, {"32639 x 32639", "67108864"});
   const Image inks{8, 8, 4, std::vector<uint8_t>(256, 9)};
-  expect_error(Exit::kData, {"CMYK"}, [&] { parse(encode_jpeg(inks, {.color = JCS_CMYK})); });
+  expect_error([&] { parse(encode_jpeg(inks, {.color = JCS_CMYK})); }, Exit::kData, {"CMYK"});
 }
 
 TEST(Jpeg, TooManyScansAreRefused) {
@@ -96,7 +96,7 @@ TEST(Jpeg, TooManyScansAreRefused) {
   const auto last = std::find_end(bytes.begin(), bytes.end(), start.begin(), start.end());
   const std::vector<uint8_t> scan(last, bytes.end() - 2);
   for (int i = 0; i < kMaxJpegScans; ++i) bytes.insert(bytes.end() - 2, scan.begin(), scan.end());
-  expect_error(Exit::kData, {"sample", "too many scans"}, [&] { parse(bytes); });
+  expect_error([&] { parse(bytes); }, Exit::kData, {"sample", "too many scans"});
 }
 
 }  // namespace

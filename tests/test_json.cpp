@@ -49,40 +49,40 @@ TEST(Json, ReadsBackWhatItWrote) {
 }
 
 TEST(Json, RefusesWithTheSourceAndTheReason) {
-  expect_error(Exit::kData, {"sample", "byte"}, [] { parse("{\"a\":}"); });
-  expect_error(Exit::kData, {"sample", "duplicate key \"a\""}, [] { parse(R"({"a":1,"b":{"a":2},"a":3})"); });
-  expect_error(Exit::kCheckpoint, {"file.x"}, [] { Json::parse("", "file.x", Exit::kCheckpoint); });
+  expect_error([] { parse("{\"a\":}"); }, Exit::kData, {"sample", "byte"});
+  expect_error([] { parse(R"({"a":1,"b":{"a":2},"a":3})"); }, Exit::kData, {"sample", "duplicate key \"a\""});
+  expect_error([] { Json::parse("", "file.x", Exit::kCheckpoint); }, Exit::kCheckpoint, {"file.x"});
   for (const char* text : {"", " ", "nul", "01", "1 2", "[1,]", "{\"a\":1,}", "'a'", "NaN", "\"\xff\"", "[1] x",
                            "1e999", "9223372036854775808", "\"\t\"", "// c\n1"}) {
     SCOPED_TRACE(text);
-    expect_error(Exit::kData, {"sample"}, [&] { parse(text); });
+    expect_error([&] { parse(text); }, Exit::kData, {"sample"});
   }
 }
 
 TEST(Json, DepthIsBounded) {
   const auto nested = [](size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); };
   EXPECT_EQ(parse(nested(64)).dump(), nested(64));
-  expect_error(Exit::kData, {"sample", "deeper than 64"}, [&] { parse(nested(65)); });
-  expect_error(Exit::kData, {"sample", "deeper than 64"}, [&] { parse(std::string(1000000, '[')); });
+  expect_error([&] { parse(nested(65)); }, Exit::kData, {"sample", "deeper than 64"});
+  expect_error([&] { parse(std::string(1000000, '[')); }, Exit::kData, {"sample", "deeper than 64"});
 }
 
 TEST(Json, NumberOfValuesIsBounded) {
   std::string text = "[0";
   for (int i = 0; i < (1 << 20); ++i) text += ",0";
-  expect_error(Exit::kData, {"sample", "more than 1048576 values"}, [&] { parse(text + "]"); });
+  expect_error([&] { parse(text + "]"); }, Exit::kData, {"sample", "more than 1048576 values"});
 }
 
 TEST(Json, GettersNameKeyExpectedAndFound) {
   const Json json = Json::parse(R"({"n":1.5,"s":"x","b":true,"o":{"i":"7"}})", "run.json", Exit::kCheckpoint);
-  expect_error(Exit::kCheckpoint, {"run.json", "\"none\" is missing"}, [&] { json.at("none"); });
-  expect_error(Exit::kCheckpoint, {"\"n\"", "an integer", "a number"}, [&] { json.get_integer("n"); });
-  expect_error(Exit::kCheckpoint, {"\"s\"", "a number", "a string"}, [&] { json.get_number("s"); });
-  expect_error(Exit::kCheckpoint, {"\"b\"", "a string", "a boolean"}, [&] { json.get_string("b"); });
-  expect_error(Exit::kCheckpoint, {"\"o\"", "a boolean", "an object"}, [&] { json.get_bool("o"); });
-  expect_error(Exit::kCheckpoint, {"run.json", "an array"}, [&] { json.at("o").elements(); });
-  expect_error(Exit::kCheckpoint, {"run.json", "\"i\""}, [&] { json.at("o").get_integer("i"); });
-  expect_error(Exit::kInternal, {"an integer", "a string"}, [] { Json("x").as_integer(); });
-  expect_error(Exit::kInternal, {"an object"}, [] { Json(1).set("a", 1); });
+  expect_error([&] { json.at("none"); }, Exit::kCheckpoint, {"run.json", "\"none\" is missing"});
+  expect_error([&] { json.get_integer("n"); }, Exit::kCheckpoint, {"\"n\"", "an integer", "a number"});
+  expect_error([&] { json.get_number("s"); }, Exit::kCheckpoint, {"\"s\"", "a number", "a string"});
+  expect_error([&] { json.get_string("b"); }, Exit::kCheckpoint, {"\"b\"", "a string", "a boolean"});
+  expect_error([&] { json.get_bool("o"); }, Exit::kCheckpoint, {"\"o\"", "a boolean", "an object"});
+  expect_error([&] { json.at("o").elements(); }, Exit::kCheckpoint, {"run.json", "an array"});
+  expect_error([&] { json.at("o").get_integer("i"); }, Exit::kCheckpoint, {"run.json", "\"i\""});
+  expect_error([] { Json("x").as_integer(); }, Exit::kInternal, {"an integer", "a string"});
+  expect_error([] { Json(1).set("a", 1); }, Exit::kInternal, {"an object"});
 }
 
 TEST(Json, BytesThatAreNotUtf8AreReplaced) { EXPECT_EQ(Json("a\xff").dump(), "\"a\xef\xbf\xbd\""); }

@@ -90,9 +90,9 @@ TEST(Npy, FortranOrderBecomesCOrder) {
 
 TEST(Npy, RefusesByName) {
   const std::vector<float> one = {1};
-  const auto refused = [&](const std::string& text, std::initializer_list<std::string> messages) {
+  const auto refused = [&](const std::string& text, std::initializer_list<const char*> messages) {
     SCOPED_TRACE(text);
-    expect_error(Exit::kData, messages, [&] { parse(npy(text, one)); });
+    expect_error([&] { parse(npy(text, one)); }, Exit::kData, messages);
   };
   refused(dictionary("|O", "(1,)"), {"sample", "object"});
   refused(dictionary(">f4", "(1,)"), {"sample", "'>f4'", "big-endian"});
@@ -115,17 +115,17 @@ TEST(Npy, RefusesByName) {
 
 TEST(Npy, LimitIsNamedBeforeMemoryIsTaken) {
   const Bytes bytes = npy<float>(dictionary("<f4", "(2,)"), {1, 2});
-  expect_error(Exit::kDevice, {"sample", "8 bytes", "7 are allowed"}, [&] { parse_npy(bytes, "sample", 7); });
+  expect_error([&] { parse_npy(bytes, "sample", 7); }, Exit::kDevice, {"sample", "8 bytes", "7 are allowed"});
 }
 
 TEST(Npy, ConversionsRefuseWhatTheyCannotHold) {
   const HostArray floats = parse(npy<float>(dictionary("<f4", "(1,)"), {1}));
-  expect_error(Exit::kData, {"labels", "integers", "f32"}, [&] { to_int64(floats, "labels"); });
+  expect_error([&] { to_int64(floats, "labels"); }, Exit::kData, {"labels", "integers", "f32"});
   const HostArray huge = parse(npy<uint64_t>(dictionary("<u8", "(1,)"), {~uint64_t{0}}));
-  expect_error(Exit::kData, {"labels", "18446744073709551615"}, [&] { to_int64(huge, "labels"); });
-  expect_error(Exit::kInternal, {"f32"}, [&] { floats.as<double>(); });
-  expect_error(Exit::kInternal, {"a.npy", "(2,)"},
-               [] { write_npy("a.npy", std::vector<float>{1}, std::vector<int64_t>{2}); });
+  expect_error([&] { to_int64(huge, "labels"); }, Exit::kData, {"labels", "18446744073709551615"});
+  expect_error([&] { floats.as<double>(); }, Exit::kInternal, {"f32"});
+  expect_error([] { write_npy("a.npy", std::vector<float>{1}, std::vector<int64_t>{2}); }, Exit::kInternal,
+               {"a.npy", "(2,)"});
 }
 
 TEST(Npy, DamagedFilesAreRefused) {
@@ -137,7 +137,7 @@ TEST(Npy, DamagedFilesAreRefused) {
   EXPECT_EQ(test::count_accepted_flips(bytes, 0, 128, Exit::kData, parser), 0);
   Bytes longer = bytes;
   longer.push_back(0);
-  expect_error(Exit::kData, {"sample", "holds 25"}, [&] { parse(longer); });
+  expect_error([&] { parse(longer); }, Exit::kData, {"sample", "holds 25"});
 }
 
 }  // namespace

@@ -139,9 +139,11 @@ TEST(LinePlot, AMissingPointBreaksTheLine) {
 }
 
 TEST(LinePlot, RefusesUnequalLengths) {
-  expect_error(Exit::kInternal, {"train", "2 x", "1 y"}, [] {
-    draw_line_plots({LinePlot{"", "", "", {{"train", {0, 1}, {1}}}}});
-  });
+  expect_error(
+      [] {
+        draw_line_plots({LinePlot{"", "", "", {{"train", {0, 1}, {1}}}}});
+      },
+      Exit::kInternal, {"train", "2 x", "1 y"});
 }
 
 TEST(Scatter, ColorsByClassAndNamesThem) {

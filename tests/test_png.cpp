@@ -110,20 +110,22 @@ TEST(Png, ReadsInterlaced) {
 }
 
 TEST(Png, RefusesByName) {
-  expect_error(Exit::kData, {"sample", "bad PNG"}, [] { parse({'G', 'I', 'F'}); });
-  expect_error(Exit::kData, {"sample", "65536 x 65536", "67108864"}, [] {
-    parse(png(65536, 65536, 8, kGrey, {0, 1}));
-  });
-  expect_error(Exit::kData, {"sample"}, [] { parse(png(0, 1, 8, kGrey, {0})); });
-  expect_error(Exit::kData, {"sample"}, [] { parse(png(2, 2, 8, kGrey, {0, 1, 2})); });
-  expect_error(Exit::kData, {"sample"}, [] { parse(png(1, 1, 8, kPalette, {0, 0})); });
-  expect_error(Exit::kData, {"none.png", "No such file"}, [] { read_png("none.png"); });
+  expect_error([] { parse({'G', 'I', 'F'}); }, Exit::kData, {"sample", "bad PNG"});
+  expect_error(
+      [] {
+        parse(png(65536, 65536, 8, kGrey, {0, 1}));
+      },
+      Exit::kData, {"sample", "65536 x 65536", "67108864"});
+  expect_error([] { parse(png(0, 1, 8, kGrey, {0})); }, Exit::kData, {"sample"});
+  expect_error([] { parse(png(2, 2, 8, kGrey, {0, 1, 2})); }, Exit::kData, {"sample"});
+  expect_error([] { parse(png(1, 1, 8, kPalette, {0, 0})); }, Exit::kData, {"sample"});
+  expect_error([] { read_png("none.png"); }, Exit::kData, {"none.png", "No such file"});
 }
 
 TEST(Png, RefusesToWriteWhatIsNoImage) {
   const TemporaryFolder folder;
   for (const Image& image : {Image{}, Image{1, 1, 2, {1, 2}}, Image{2, 2, 1, {1, 2, 3}}, Image{-1, -1, 1, {1}}}) {
-    expect_error(Exit::kInternal, {"a.png"}, [&] { write_png(folder / "a.png", image); });
+    expect_error([&] { write_png(folder / "a.png", image); }, Exit::kInternal, {"a.png"});
   }
   EXPECT_EQ(folder.entries(), 0u);
 }

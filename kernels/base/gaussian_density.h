@@ -4,13 +4,12 @@
 
 #include <cmath>
 
+#include "kernels/base/log_precision.h"
 #include "kernels/base/math.h"
 #include "kernels/base/row_loss.h"
 #include "kernels/gaussian_nll.h"
 
 namespace hourglass {
-
-inline constexpr double kMaxLogPrecision = 20;
 
 inline void check_gaussian_nll(const GaussianNllShape& s) {
   check_row_loss("gaussian_nll", s.N, s.D, s.draws);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What both devices' forms of kernels/gaussian_kl.h refuse, and the bound they share.
+// What both devices' forms of kernels/gaussian_kl.h refuse.
 #pragma once
 
 #include <string>
@@ -9,9 +9,6 @@
 #include "kernels/gaussian_kl.h"
 
 namespace hourglass {
-
-/// Precisions of the prior are exponentiated exactly up to this log-precision.
-inline constexpr double kMaxPriorLogPrecision = 20;
 
 /// `prior_mu` and `prior_logvar`: whether these were given.
 inline void check_gaussian_kl(GaussianKlShape s, bool prior_mu, bool prior_logvar) {
