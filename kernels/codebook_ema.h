@@ -63,4 +63,15 @@ template <class T>
 void start_codebook_ema(const Context& ctx, CodebookEmaShape s, CodebookEma<T> state);
 
 }  // namespace cpu
+
+namespace cuda {
+
+/// As in namespace cpu. T: float. Everything behind a pointer is device memory.
+template <class T>
+void codebook_ema_update(const Context& ctx, CodebookEmaShape s, CodebookEmaOptions options, const Fault* fault,
+                         const T* counts, const T* sums, const T* x, Noise noise, CodebookEma<T> state);
+template <class T>
+void start_codebook_ema(const Context& ctx, CodebookEmaShape s, CodebookEma<T> state);
+
+}  // namespace cuda
 }  // namespace hourglass

@@ -72,4 +72,26 @@ void sort_by_code(const Context& ctx, VectorQuantizeShape s, const int32_t* inde
 void add_code_usage(const Context& ctx, VectorQuantizeShape s, CodeRows rows, int64_t* usage);
 
 }  // namespace cpu
+
+namespace cuda {
+
+/// As in namespace cpu. T: float. Everything behind a pointer is device memory.
+template <class T>
+void vector_quantize_forward(const Context& ctx, VectorQuantizeShape s, const T* codebook, const int32_t* index,
+                             T* quantized);
+template <class T>
+void commitment_loss(const Context& ctx, VectorQuantizeShape s, const T* x, const T* quantized, Weight weight,
+                     Grad<acc_t<T>> value, Grad<T> dx);
+template <class T>
+void codebook_loss(const Context& ctx, VectorQuantizeShape s, const T* x, const T* codebook, CodeRows rows,
+                   Weight weight, Grad<acc_t<T>> value, Grad<acc_t<T>> dcodebook);
+template <class T>
+void code_sums(const Context& ctx, VectorQuantizeShape s, const T* x, CodeRows rows, Grad<acc_t<T>> counts,
+               Grad<acc_t<T>> sums);
+size_t sort_by_code_scratch_bytes(const Context& ctx, VectorQuantizeShape s);
+void sort_by_code(const Context& ctx, VectorQuantizeShape s, const int32_t* index, void* scratch, int32_t* offsets,
+                  int32_t* order);
+void add_code_usage(const Context& ctx, VectorQuantizeShape s, CodeRows rows, int64_t* usage);
+
+}  // namespace cuda
 }  // namespace hourglass
