@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from golden_conv2d import conv2d
 from golden_format import F64, Golden, normals, read_safetensors, write_safetensors
+from golden_images import images
 from torch.distributions import Normal, kl_divergence
 
 FOLDER = pathlib.Path(__file__).parent
@@ -333,7 +334,7 @@ def vae_training_gaussian():
     return g.tensors
 
 
-MAKERS = (ops, optimizers, vae_gradients, vae_training_bernoulli, vae_training_gaussian, conv2d)
+MAKERS = (ops, optimizers, vae_gradients, vae_training_bernoulli, vae_training_gaussian, conv2d, images)
 FILES = {f.__name__: f for f in MAKERS}
 
 
