@@ -15,7 +15,7 @@ struct Product {
       : rows(row_count),
         depth(depth_count),
         columns(column_count),
-        a(random_integers<float>(4 * rows + 3 * depth + 8, 1)),
+        a(random_integers<float>(4 * rows + 3 * depth + 64, 1)),
         b(random_integers<float>(int64_t{depth} * columns, 2)),
         before(random_integers<float>(int64_t{rows} * columns, 3)) {
     for (int i = 0; i < rows; ++i)
