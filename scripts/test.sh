@@ -103,8 +103,7 @@ else
     run_tests "kernels without oneDNN" build/no-onednn -L kernels
   fi
   # The very .cu files on the CPU, by the emulator of tests/simt.
-  if build "CUDA in the emulator" dev build/emulated cuda_tests -DHOURGLASS_CUDA=EMULATED -DHOURGLASS_APPS=OFF \
-    -DHOURGLASS_BENCHMARKS=ON; then
+  if build "CUDA in the emulator" emulated build/emulated cuda_tests; then
     run_tests "CUDA in the emulator" build/emulated -L cuda
   fi
   problem=$(nvcc_problem)
