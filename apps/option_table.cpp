@@ -121,6 +121,8 @@ void add_objective_rows(TrainOptions& o, OptionTable& table) {
           {"binarize", &o.binarize, "HOW",
            "draw each pixel as 0 or 1 with its gray as probability, once or in each step",
            one_of({"none", "static", "dynamic"})},
+          {"corrupt", &o.corrupt, "KIND:X|none",
+           "denoising: the encoder sees gaussian:SIGMA, mask:SHARE or salt-pepper:SHARE noise, the loss clean images"},
           {"beta", &o.beta, "X", "weight of the KL divergence; vae only", between(0, 1e6)},
           {"beta-warmup", &o.beta_warmup, "STEPS", "beta rises linearly from 0 over these steps; vae only",
            at_least(0)},

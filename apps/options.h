@@ -42,6 +42,7 @@ struct TrainOptions {
   std::string likelihood = "bernoulli";
   Sigma sigma;
   std::string binarize = "none";
+  std::string corrupt = "none";
   double beta = 1;
   int64_t beta_warmup = 0;
   int mc_samples = 1;

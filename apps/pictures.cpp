@@ -108,6 +108,13 @@ void write_reconstructions(const std::filesystem::path& path, const Matrix& imag
   write_png(path, draw_comparison(rows, static_cast<int>(images.rows), config.image()));
 }
 
+void write_denoised(const std::filesystem::path& path, const Matrix& noisy, const Matrix& denoised, const Matrix& clean,
+                    const ModelConfig& config) {
+  const FigureRow rows[] = {
+      {"noisy", noisy.values.data()}, {"denoised", denoised.values.data()}, {"clean", clean.values.data()}};
+  write_png(path, draw_comparison(rows, static_cast<int>(clean.rows), config.image()));
+}
+
 void write_grid(const std::filesystem::path& path, const Matrix& images, const ModelConfig& config, int columns,
                 int gap) {
   FigureOptions options;

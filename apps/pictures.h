@@ -22,6 +22,9 @@ Matrix first_images(const Dataset& dataset, const std::vector<int32_t>& split, i
 /// Rows of images above their reconstructions.
 void write_reconstructions(const std::filesystem::path& path, const Matrix& images, const Matrix& reconstructions,
                            const ModelConfig& config);
+/// Noisy images, what the model made of them, and the clean ones.
+void write_denoised(const std::filesystem::path& path, const Matrix& noisy, const Matrix& denoised, const Matrix& clean,
+                    const ModelConfig& config);
 /// A grid.
 void write_grid(const std::filesystem::path& path, const Matrix& images, const ModelConfig& config, int columns = 0,
                 int gap = 6);

@@ -118,6 +118,7 @@ TrainerOptions trainer_options(const TrainOptions& o, const Dataset& dataset, in
   t.batch.batch = o.batch;
   t.batch.seed = static_cast<uint32_t>(o.seed);
   t.batch.binarize = binarization_of(o.binarize);
+  t.corruption = parse_corruption("--corrupt", o.corrupt);
   t.samples = o.mc_samples;
   t.beta = o.beta;
   t.beta_warmup = o.beta_warmup;
@@ -154,7 +155,7 @@ Json data_record(const TrainOptions& o, const Dataset& d) {
 }
 
 Json objective_record(const TrainOptions& o) {
-  return Json::object({{"beta", o.is_vae() ? o.beta : 0.0}, {"binarize", o.binarize}});
+  return Json::object({{"beta", o.is_vae() ? o.beta : 0.0}, {"binarize", o.binarize}, {"corrupt", o.corrupt}});
 }
 
 EvaluationOptions evaluation_options(const Json& objective, int batch, uint32_t seed) {
@@ -163,6 +164,7 @@ EvaluationOptions evaluation_options(const Json& objective, int batch, uint32_t 
   e.seed = seed;
   e.beta = objective.get_number("beta");
   e.binarize = binarization_of(objective.get_string("binarize"));
+  if (const Json* corrupt = objective.find("corrupt")) e.corruption = parse_corruption("corrupt", corrupt->as_string());
   return e;
 }
 
@@ -173,6 +175,7 @@ std::string objective_text(const TrainOptions& o, const Dataset& d) {
   text += "; nats, " + sum;
   if (o.is_vae()) text += " and " + std::to_string(o.latent) + " latents";
   text += ", mean over the batch";
+  if (o.corrupt != "none") text += "; x is encoded with noise on it, " + o.corrupt + ", clipped to 0..1";
   if (o.likelihood == "gaussian" && !o.sigma.learned) {
     // A S + B KL, S the squared error: the optimum of a VAE with observation variance B / (2 A).
     const double a = 0.5 / (o.sigma.value * o.sigma.value), b = o.is_vae() ? o.beta : 1;

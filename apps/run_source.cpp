@@ -92,6 +92,12 @@ fs::path RunSource::picture(const std::string& name) const {
   return out;
 }
 
+Corruption RunSource::corruption() const {
+  const Json record = objective();
+  const Json* corrupt = record.find("corrupt");
+  return corrupt ? parse_corruption("corrupt", corrupt->as_string()) : Corruption{};
+}
+
 Json RunSource::facts() const {
   return Json::object(
       {{"model", name_of(config().kind)}, {"checkpoint", model_.checkpoint().string()}, {"step", model_.step()}});

@@ -10,6 +10,7 @@
 #include "apps/options.h"
 #include "engine/dataset.h"
 #include "engine/io/json.h"
+#include "models/denoising.h"
 #include "models/inference.h"
 
 namespace hourglass {
@@ -30,6 +31,9 @@ class RunSource {
 
   /// What evaluation needs to know of the training: beta and binarisation.
   Json objective() const { return metadata("objective"); }
+
+  /// What the encoder saw in training; amount 0: clean images.
+  Corruption corruption() const;
 
   /// The folder --out, else RUN/`name`: of a checkpoint outside a run folder, `name` in the current folder. It is made
   /// if it is not there.

@@ -3,6 +3,7 @@
 
 #include "apps/config_file.h"
 #include "kernels/base/error.h"
+#include "models/denoising.h"
 
 namespace hourglass {
 namespace {
@@ -137,6 +138,7 @@ void adopt_stored_options(TrainOptions& options) {
 }
 
 void check_together(const TrainOptions& o) {
+  parse_corruption("--corrupt", o.corrupt);
   if (o.resume && o.overwrite) throw Error(Exit::kUsage, "expected one of --resume and --overwrite, given both");
   if (!o.is_vae()) expect_initial(o, {"beta", "beta-warmup", "mc-samples"}, "the model vae or conv-vae");
   if (o.is_vae()) expect_initial(o, {"code-activation"}, "the model ae or conv-ae");

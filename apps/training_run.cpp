@@ -105,6 +105,10 @@ TrainingRun::TrainingRun(Runtime& runtime, const TrainOptions& options, const Da
   size_t bytes = std::max({trainer_.bytes(), encode_->bytes(), decode_->bytes()});
   if (test_) bytes = std::max(bytes, test_->bytes());
   if (validation_) bytes = std::max(bytes, validation_->bytes());
+  if (const Corruption corruption = trainer_.options().corruption; corruption.amount > 0) {
+    corruptor_ = std::make_unique<Corruptor>(runtime_, pixels, corruption, static_cast<uint32_t>(options.seed));
+    bytes = std::max(bytes, corruptor_->bytes());
+  }
   runtime_.arena().reserve(runtime_.ctx(), bytes);
 }
 
@@ -257,8 +261,13 @@ void TrainingRun::draw(RunFolder& folder) {
   const ModelConfig& config = trainer_.model().config();
   const std::vector<int32_t>& split = dataset_.test.empty() ? dataset_.train : dataset_.test;
   const Matrix images = first_images(dataset_, split, kPictureImages);
-  write_reconstructions(folder.figures() / "reconstructions.png", images,
-                        (*decode_)("decode", (*encode_)("encode", images)), config);
+  const auto reconstruct = [this](const Matrix& x) { return (*decode_)("decode", (*encode_)("encode", x)); };
+  if (corruptor_) {
+    const Matrix noisy = (*corruptor_)(images);
+    write_denoised(folder.figures() / "denoised.png", noisy, reconstruct(noisy), images, config);
+  } else {
+    write_reconstructions(folder.figures() / "reconstructions.png", images, reconstruct(images), config);
+  }
   if (config.kind == ModelKind::kVae) {
     const Matrix z = standard_normals(kPictureSamples, config.latent, static_cast<uint32_t>(options_.seed));
     write_grid(folder.figures() / "samples.png", (*decode_)("decode", z), config);
@@ -332,6 +341,8 @@ std::string TrainingRun::closing(const RunFolder& folder) const {
   add("test BCE", "test_bce", 4, " nats per pixel");
   add("test MSE", "test_mse", 4, "");
   add("test PSNR", "test_psnr", 2, " dB");
+  add("noisy images' PSNR", "test_noisy_psnr", 2, " dB");
+  add("gain", "test_psnr_gain", 2, " dB");
   add("active units", "test_active_units", 0, "");
   rows.emplace_back("run", folder.path().string());
   rows.emplace_back("pictures", folder.figures().string());

@@ -66,10 +66,11 @@ class TrainingRun {
   Trainer trainer_;
   std::unique_ptr<Evaluator> test_, validation_;
   std::unique_ptr<RowFunction> encode_, decode_;
-  double train_seconds_ = 0;   // of the run, evaluation excluded; across resumes
-  double epoch_seconds_ = 0;   // of this epoch
-  double window_seconds_ = 0;  // since the last log point
-  int64_t window_first_ = 0;   // step of the last log point
+  std::unique_ptr<Corruptor> corruptor_;  // of a denoising run
+  double train_seconds_ = 0;              // of the run, evaluation excluded; across resumes
+  double epoch_seconds_ = 0;              // of this epoch
+  double window_seconds_ = 0;             // since the last log point
+  int64_t window_first_ = 0;              // step of the last log point
   int64_t saved_step_ = -1;
   int64_t start_step_ = 0;
   Clock::time_point start_;

@@ -20,6 +20,10 @@ struct Batch {
   Var x;        ///< (N, D), scaled to 0..1, binarised if asked
   Var index;    ///< (N) i32: row of the store; -1 for a masked row of evaluation
   Noise noise;  ///< addresses the random numbers of these rows; name a stream before use
+
+  Var corrupted;  ///< (N, D) x with noise on it, for denoising; empty: none
+  /// What an encoder sees; a loss compares with x.
+  const Var& input() const { return corrupted ? corrupted : x; }
 };
 
 struct BatchOptions {

@@ -22,11 +22,11 @@ Autoencoder::Output Autoencoder::forward(Tape& tape, const Var& x) const {
 }
 
 LossTerms Autoencoder::train(Tape& tape, const Batch& batch, int) const {
-  return {likelihood().nll(tape, forward(tape, batch.x).y, batch.x), {}};
+  return {likelihood().nll(tape, forward(tape, batch.input()).y, batch.x), {}};
 }
 
 EvaluationTerms Autoencoder::evaluate(Tape& tape, const Batch& batch) const {
-  const Output out = forward(tape, batch.x);
+  const Output out = forward(tape, batch.input());
   return {{out.code, {}},
           likelihood().nll_per_sample(tape, out.y, batch.x),
           {},

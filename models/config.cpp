@@ -82,8 +82,7 @@ void ModelConfig::check() const {
          "fully connected layers, given by --hidden", "an --encoder or --decoder");
   expect(!spatial_code || kind == ModelKind::kAutoencoder, "--latent", "at least 1 for a VAE", "0");
   if (spatial_code) {
-    expect(trunk_size() == latent, "--latent", "the size of the encoder's output",
-           std::to_string(latent));
+    expect(trunk_size() == latent, "--latent", "the size of the encoder's output", std::to_string(latent));
   }
   decoder_layers();
   expect(sigma > 0 && std::isfinite(sigma), "--sigma", "a positive number or learned", std::to_string(sigma));

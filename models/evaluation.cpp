@@ -36,7 +36,7 @@ BatchOptions batch_options(const EvaluationOptions& options, size_t samples) {
 }  // namespace
 
 struct Evaluator::Sums {
-  double reconstruction = 0, kl = 0, squared_error = 0, psnr = 0;
+  double reconstruction = 0, kl = 0, squared_error = 0, psnr = 0, noisy_psnr = 0;
   std::vector<double> mu, mu_square;
 };
 
@@ -56,7 +56,9 @@ Evaluator::Evaluator(Runtime& runtime, const Model& model, const SampleStore& st
   if (split.empty()) throw Error(Exit::kData, "evaluation: the split is empty");
   graph_ = std::make_unique<StepGraph>(runtime, [this] {
     tape_.rewind(Mode::kEvaluate);
-    terms_ = model_->evaluate(tape_, source_.selected(tape_));
+    const Batch batch = corrupt_batch(tape_, source_.selected(tape_), options_.corruption);
+    terms_ = model_->evaluate(tape_, batch);
+    if (batch.corrupted) noisy_squared_error_ = squared_error_per_sample(tape_, batch.corrupted, batch.x);
   });
   if (options.iwae_samples > 0 && model.config().kind == ModelKind::kVae) {
     importance_ = std::make_unique<ImportanceBound>(runtime, model, store, split, batch_options(options, split.size()),
@@ -74,13 +76,16 @@ void Evaluator::add_batch(int rows, Sums& sums) const {
                             squared_error = values(terms_.squared_error);
   const std::vector<double> kl = terms_.kl ? values(terms_.kl) : std::vector<double>(reconstruction.size());
   const std::vector<double> mu = values(terms_.posterior.mu);
+  const std::vector<double> noisy = noisy_squared_error_ ? values(noisy_squared_error_) : std::vector<double>();
   const double pixels = model_->config().pixels();
+  const auto psnr = [pixels](double square) { return -10 * std::log10(std::max(square / pixels, 1e-10)); };
   const size_t latent = sums.mu.size();
   for (size_t n = 0; n < static_cast<size_t>(rows); ++n) {
     sums.reconstruction += reconstruction[n];
     sums.kl += kl[n];
     sums.squared_error += squared_error[n];
-    sums.psnr += -10 * std::log10(std::max(squared_error[n] / pixels, 1e-10));
+    sums.psnr += psnr(squared_error[n]);
+    if (!noisy.empty()) sums.noisy_psnr += psnr(noisy[n]);
     for (size_t d = 0; d < latent; ++d) {
       sums.mu[d] += mu[n * latent + d];
       sums.mu_square[d] += mu[n * latent + d] * mu[n * latent + d];
@@ -112,6 +117,7 @@ Evaluation Evaluator::run(const std::function<void(int64_t)>& report) {
   e.objective = e.reconstruction + options_.beta * e.kl;
   e.mse = sums.squared_error / n / pixels;
   e.psnr = sums.psnr / n;
+  if (noisy_squared_error_) e.noisy_psnr = sums.noisy_psnr / n;
   for (size_t d = 0; d < sums.mu.size(); ++d) {
     const double mean = sums.mu[d] / n;
     e.active_units += sums.mu_square[d] / n - mean * mean > 0.01;
@@ -158,6 +164,10 @@ Json to_json(const Evaluation& e, const std::string& prefix) {
     set("active_units", e.active_units);
     set("iwae_bound", optional(e.iwae_bound));
     set("iwae_samples", e.iwae_samples);
+  }
+  if (e.noisy_psnr) {
+    set("noisy_psnr", *e.noisy_psnr);
+    set("psnr_gain", e.psnr - *e.noisy_psnr);
   }
   set("seconds", e.seconds);
   if (!e.note.empty()) set("note", e.note);

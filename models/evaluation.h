@@ -12,6 +12,7 @@
 #include "engine/io/json.h"
 #include "engine/runtime.h"
 #include "engine/step_graph.h"
+#include "models/denoising.h"
 #include "models/model.h"
 
 namespace hourglass {
@@ -21,6 +22,7 @@ struct EvaluationOptions {
   uint32_t seed = 0;  ///< of the evaluation noise and binarisation: equal seeds give equal digits
   double beta = 1;    ///< of the trained objective; the ELBO always has beta 1
   Binarization binarize = Binarization::kNone;  ///< dynamic is drawn once here
+  Corruption corruption;                        ///< of what the encoder sees; an image has always the same noise
   int iwae_samples = 0;                         ///< importance samples of the IWAE bound; 0: none
 };
 
@@ -34,6 +36,7 @@ struct Evaluation {
   std::optional<double> bits_per_dim;  ///< of the negative ELBO; absent where it is no probability of the data
   double mse = 0;                      ///< mean over pixels and images of the decoder mean at z = mu, on the 0..1 scale
   double psnr = 0;                     ///< mean over images, dB, peak 1, at most 100 an image
+  std::optional<double> noisy_psnr;    ///< of the corrupted images, where there is a corruption
   std::optional<double> bce;           ///< autoencoder with a Bernoulli likelihood: reconstruction per pixel
   int active_units = 0;  ///< latents whose posterior mean varies over the data: Var_x(mu) > 0.01 (Burda 2016)
   std::optional<double> iwae_bound;  ///< log-likelihood bound with iwae_samples importance samples (Burda 2016)
@@ -74,6 +77,7 @@ class Evaluator {
   BatchSource source_;
   Tape tape_;
   EvaluationTerms terms_;
+  Var noisy_squared_error_;  // (N) of the corrupted images; empty: none are
   std::unique_ptr<StepGraph> graph_;
   std::unique_ptr<ImportanceBound> importance_;
 };

@@ -72,7 +72,7 @@ void Trainer::record_step() {
   const double share = 1.0 / options_.micro_batches;
   for (int part = 0; part < options_.micro_batches; ++part) {
     tape_.rewind(Mode::kTrain);
-    const Batch batch = source_.next(tape_, state_, part * rows, rows);
+    const Batch batch = corrupt_batch(tape_, source_.next(tape_, state_, part * rows, rows), options_.corruption);
     const LossTerms loss = model_->train(tape_, batch, options_.samples);
     const Term terms[] = {{loss.reconstruction, Weight{share}, reconstruction_}, {loss.kl, Weight{share, beta_}, kl_}};
     tape_.backward(terms, loss.kl.node >= 0 ? 2 : 1);

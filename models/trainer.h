@@ -10,6 +10,7 @@
 #include "engine/optimizers.h"
 #include "engine/runtime.h"
 #include "engine/step_graph.h"
+#include "models/denoising.h"
 #include "models/model.h"
 
 namespace hourglass {
@@ -40,6 +41,7 @@ struct TrainerOptions {
   int samples = 1;              ///< Monte-Carlo draws of z an image
   double beta = 1;              ///< weight of the KL
   int64_t beta_warmup = 0;      ///< steps over which beta rises linearly from 0
+  Corruption corruption;        ///< of what the encoder sees
   int micro_batches = 1;        ///< gradients of a batch are accumulated over this many parts; must divide the batch
   bool detect_anomaly = false;  ///< look for non-finite values after each op
   Dtype dtype = Dtype::kF32;

@@ -70,12 +70,12 @@ Vae::Output Vae::forward(Tape& tape, const Var& x, const Noise& noise) const {
 }
 
 LossTerms Vae::train(Tape& tape, const Batch& batch, int samples) const {
-  const Output out = forward(tape, batch.x, named(batch.noise, "train/latent", samples));
+  const Output out = forward(tape, batch.input(), named(batch.noise, "train/latent", samples));
   return {likelihood().nll(tape, out.y, batch.x), out.latent.kl};
 }
 
 EvaluationTerms Vae::evaluate(Tape& tape, const Batch& batch) const {
-  const Output out = forward(tape, batch.x, named(batch.noise, "evaluate/latent", 1));
+  const Output out = forward(tape, batch.input(), named(batch.noise, "evaluate/latent", 1));
   EvaluationTerms terms;
   terms.posterior = split(tape, out.head);
   terms.reconstruction = likelihood().nll_per_sample(tape, out.y, batch.x);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// hourglass reconstruct RUN: the first images of a split above what the model makes of them, decode(encode(x)).
+// hourglass reconstruct RUN: the first images of a split above what the model makes of them, decode(encode(x));
+// of a denoising run: with noise on them, denoised, and clean.
 #include <algorithm>
 
 #include "apps/commands.h"
@@ -30,11 +31,23 @@ int run_reconstruct(const ReconstructOptions& options) {
     notice("--n " + std::to_string(options.n) + ": the " + options.split + " split has " + count_text(images.rows) +
            " images; all of them are shown");
   }
-  const Matrix outputs = source.model().reconstruct(images);
+  const Corruption corruption = source.corruption();
+  const bool denoising = corruption.amount > 0;
+  Inference& model = source.model();
+  const Matrix inputs = denoising ? Corruptor(model.runtime(), source.config().pixels(), corruption,
+                                              static_cast<uint32_t>(options.seed))(images)
+                                  : images;
+  const Matrix outputs = model.reconstruct(inputs);
   const std::filesystem::path path = source.picture("reconstructions-" + options.split + ".png");
-  write_reconstructions(path, images, outputs, source.config());
   Json facts = source.facts(data, images.rows);
-  facts.set("mse", mean_squared_error(images, outputs)).set("figures", Json::array({path.string()}));
+  facts.set("mse", mean_squared_error(images, outputs));
+  if (denoising) {
+    write_denoised(path, inputs, outputs, images, source.config());
+    facts.set("noisy_mse", mean_squared_error(images, inputs));
+  } else {
+    write_reconstructions(path, images, outputs, source.config());
+  }
+  facts.set("figures", Json::array({path.string()}));
   show_facts(options, facts);
   return 0;
 }
