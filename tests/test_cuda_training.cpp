@@ -100,6 +100,23 @@ TEST_F(CudaTraining, FollowsTheCurveOfTheCpu) {
   }
 }
 
+/// Convolutions of few channels and of many, their transposes, and what lies between them.
+TEST_F(CudaTraining, ConvolutionalModelsToo) {
+  for (const char* encoder : {"conv 8 4 2; conv 16 4 2", "conv 6 3; max-pool 2; dense 20"}) {
+    for (ModelKind kind : {ModelKind::kVae, ModelKind::kAutoencoder}) {
+      TrainerOptions options = options_with(OptimizerKind::kAdam);
+      options.model.kind = kind;
+      options.model.hidden.clear();
+      options.model.encoder = encoder;
+      options.lr.kind = LrScheduleKind::kConstant;
+      const Result cpu = train({"cpu", 1}, options, 12), cuda = train({"cuda", 1}, options, 12);
+      EXPECT_GT(cuda.nodes, 0);
+      expect_close(cuda.reconstruction, cpu.reconstruction, Tolerance{1e-4, 0}, encoder);
+      expect_close(cuda.kl, cpu.kl, Tolerance{1e-3, 0}, encoder);
+    }
+  }
+}
+
 TEST_F(CudaTraining, DrawsAndTiedWeightsToo) {
   TrainerOptions options = options_with(OptimizerKind::kAdam);
   options.samples = 3;

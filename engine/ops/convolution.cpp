@@ -11,19 +11,15 @@
 namespace hourglass {
 namespace {
 
-/// dispatch, on the one device that convolves in this version.
-template <class F>
-void dispatch_to_cpu(const Context& ctx, Dtype dtype, F&& f) {
-  if (ctx.device == Device::kCuda) refuse("conv2d", "the CUDA device has no convolution in this version, use the CPU");
-  dispatch(ctx, dtype, [&](auto lane) {
+size_t weight_scratch_bytes(const Context& ctx, const Conv2dShape& s, Dtype dtype) {
+  return ask(ctx, dtype, [&](auto lane) {
     using T = typename decltype(lane)::type;
-    if constexpr (std::is_same_v<decltype(lane), cpu::Lane<T>>) f(lane);
+    if constexpr (std::is_same_v<decltype(lane), cuda::Lane<T>>) {
+      return cuda::conv2d_backward_weight_scratch_bytes<T>(s);
+    } else {
+      return cpu::conv2d_backward_weight_scratch_bytes<T>(s);
+    }
   });
-}
-
-size_t weight_scratch_bytes(const Conv2dShape& s, Dtype dtype) {
-  return dtype == Dtype::kF64 ? cpu::conv2d_backward_weight_scratch_bytes<double>(s)
-                              : cpu::conv2d_backward_weight_scratch_bytes<float>(s);
 }
 
 void check_pair(const char* op, const char* name, Pair given, int least) {
@@ -148,7 +144,7 @@ Var conv2d(Tape& tape, const Var& x, const Var& w, const Var& b, const Conv2dOpt
   }
   const Conv2dShape s = conv2d_shape(x, w, b, residual, options);
   const Var y = tape.output({s.N, s.P, s.Q, s.K}, x.dtype, {x, w, b, residual});
-  dispatch_to_cpu(tape.ctx(), x.dtype, [&](auto lane) {
+  dispatch(tape.ctx(), x.dtype, [&](auto lane) {
     using T = typename decltype(lane)::type;
     const Conv2dEpilogue<T> epilogue{b.as<const T>(), residual.as<const T>(), activation};
     conv2d_forward(lane, s, x.as<const T>(), w.as<const T>(), epilogue, Grad<T>{y.as<T>()});
@@ -156,8 +152,8 @@ Var conv2d(Tape& tape, const Var& x, const Var& w, const Var& b, const Conv2dOpt
   tape.on_backward("conv2d", {y}, [s, x, w, b, residual, activation, y](Tape& t) {
     // The residual may be x itself: dx is set by its own launch before dz is added to it.
     const Slot dw = t.grad_slot(w), db = t.grad_slot(b), dx = t.next_grad_slot(x), dr = t.next_grad_slot(residual);
-    void* scratch = dw ? t.scratch(weight_scratch_bytes(s, x.dtype)) : nullptr;
-    dispatch_to_cpu(t.ctx(), x.dtype, [&](auto lane) {
+    void* scratch = dw ? t.scratch(weight_scratch_bytes(t.ctx(), s, x.dtype)) : nullptr;
+    dispatch(t.ctx(), x.dtype, [&](auto lane) {
       using T = typename decltype(lane)::type;
       T* dz = static_cast<T*>(t.output_grad(y));  // in place of dy: this record is its last reader
       conv2d_backward_epilogue(lane, {int64_t{s.N} * s.P * s.Q, s.K, activation}, y.as<const T>(), dz,
@@ -179,15 +175,15 @@ Var conv_transpose2d(Tape& tape, const Var& x, const Var& w, const Var& b, const
   // Its input is the y of the shape, its output the x.
   const Conv2dShape s = conv_transpose2d_shape(x, w, b, residual, options);
   const Var y = tape.output({s.N, s.H, s.W, s.C}, x.dtype, {x, w, b, residual});
-  dispatch_to_cpu(tape.ctx(), x.dtype, [&](auto lane) {
+  dispatch(tape.ctx(), x.dtype, [&](auto lane) {
     using T = typename decltype(lane)::type;
     const Conv2dEpilogue<T> epilogue{b.as<const T>(), residual.as<const T>(), activation};
     conv2d_backward_input(lane, s, x.as<const T>(), w.as<const T>(), epilogue, Grad<T>{y.as<T>()});
   });
   tape.on_backward("conv_transpose2d", {y}, [s, x, w, b, residual, activation, y](Tape& t) {
     const Slot dw = t.grad_slot(w), db = t.grad_slot(b), dx = t.next_grad_slot(x), dr = t.next_grad_slot(residual);
-    void* scratch = dw ? t.scratch(weight_scratch_bytes(s, x.dtype)) : nullptr;
-    dispatch_to_cpu(t.ctx(), x.dtype, [&](auto lane) {
+    void* scratch = dw ? t.scratch(weight_scratch_bytes(t.ctx(), s, x.dtype)) : nullptr;
+    dispatch(t.ctx(), x.dtype, [&](auto lane) {
       using T = typename decltype(lane)::type;
       T* dz = static_cast<T*>(t.output_grad(y));
       conv2d_backward_epilogue(lane, {int64_t{s.N} * s.H * s.W, s.C, activation}, y.as<const T>(), dz,
