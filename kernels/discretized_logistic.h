@@ -60,6 +60,16 @@ void discretized_logistic_loss(const Context& ctx, const DiscretizedLogisticShap
                                const T* log_scale, Weight weight, Grad<acc_t<T>> value, Grad<T> dmu,
                                Grad<acc_t<T>> dlog_scale);
 
+/// The timed float forms; gradients with K above 64 run the reference.
+void discretized_logistic_forward(const Context& ctx, const DiscretizedLogisticShape& s, const float* mu,
+                                  const float* x, const float* log_scale, float* nll);
+void discretized_logistic_backward(const Context& ctx, const DiscretizedLogisticShape& s, const float* mu,
+                                   const float* x, const float* log_scale, const float* dnll, Grad<float> dmu,
+                                   Grad<float> dlog_scale);
+void discretized_logistic_loss(const Context& ctx, const DiscretizedLogisticShape& s, const float* mu, const float* x,
+                               const float* log_scale, Weight weight, Grad<float> value, Grad<float> dmu,
+                               Grad<float> dlog_scale);
+
 }  // namespace cpu
 
 namespace cuda {

@@ -108,6 +108,47 @@ TEST(DiscretizedLogistic, FusedFormAndFloatMatchThePerSampleFormInDouble) {
   }
 }
 
+TEST(DiscretizedLogistic, TimedFormMatchesDoubleOnAnyNumberOfThreads) {
+  for (const S& s : kDiscretizedLogisticCases) {
+    SCOPED_TRACE(describe("discretized_logistic", {s.N, s.D, s.draws, s.log_scale_count}));
+    const Inputs<double> in(s);
+    const Inputs<float> narrow(s);
+    std::vector<double> nll(static_cast<size_t>(s.N)), dmu(in.mu.size()), dlog_scale(in.log_scale.size());
+    cpu::discretized_logistic_forward<double>({}, s, in.mu.data(), in.x.data(), in.log_scale.data(), nll.data());
+    cpu::discretized_logistic_backward<double>({}, s, in.mu.data(), in.x.data(), in.log_scale.data(), in.dnll.data(),
+                                               {dmu.data()}, {dlog_scale.data()});
+    const float *mu = narrow.mu.data(), *x = narrow.x.data(), *log_scale = narrow.log_scale.data();
+    const Tolerance limit{4e-6, 0.1};
+    Guarded<float> losses(s.N);
+    cpu::discretized_logistic_forward(test_context(2), s, mu, x, log_scale, losses.data());
+    expect_close(losses, nll, limit, "nll");
+    const auto backward = [&](Grad<float> g, Grad<float> h) {
+      cpu::discretized_logistic_backward(test_context(2), s, mu, x, log_scale, narrow.dnll.data(), g, h);
+    };
+    expect_close(expect_set_and_add<float>(in.size, [&](Grad<float> g) { backward(g, {}); }), dmu, limit, "dmu");
+    expect_close(expect_set_and_add<float>(s.log_scale_count, [&](Grad<float> g) { backward({}, g); }), dlog_scale,
+                 limit, "dlog_scale");
+    if (s.N == 0) continue;
+    double value = 0;
+    cpu::discretized_logistic_loss<double>({}, s, in.mu.data(), in.x.data(), in.log_scale.data(), {1.5}, {&value},
+                                           {dmu.data()}, {dlog_scale.data()});
+    const auto of_loss = [&](const Context& ctx) {
+      std::vector<float> out(static_cast<size_t>(1 + in.size + s.log_scale_count));
+      cpu::discretized_logistic_loss(ctx, s, mu, x, log_scale, {1.5}, {out.data()}, {out.data() + 1},
+                                     {out.data() + 1 + in.size});
+      return out;
+    };
+    std::vector<double> want = {value};
+    want.insert(want.end(), dmu.begin(), dmu.end());
+    want.insert(want.end(), dlog_scale.begin(), dlog_scale.end());
+    const auto got = of_loss({});
+    expect_close(std::vector<float>{got[0]}, std::vector<double>{value}, limit, "value");
+    expect_close(std::vector<float>(got.begin() + 1, got.end()), std::vector<double>(want.begin() + 1, want.end()),
+                 limit, "fused gradients");
+    expect_same_bits_for_threads(of_loss);
+  }
+}
+
 TEST(DiscretizedLogistic, StaysFiniteAtExtremeValues) {
   for (const float log_scale : {-1e4f, -30.0f, -20.0f, -10.0f, 0.0f, 20.0f, 100.0f, 1e4f}) {
     for (const float mu : {-1e4f, -1.0f, 0.0f, 0.5f, 1.0f, 1e4f}) {
