@@ -57,6 +57,13 @@ OptionRow cache_dir(std::string& field) {
                {"cache-dir", &field, "FOLDER|none", "where the decoded images of a folder are kept; none: in memory"});
 }
 
+OptionRow data_memory(MemorySize& field) {
+  return unset("what fits", {"data-memory", &field, "BYTES",
+                             "device memory for the images, such as 500M or 4G; more are brought there batch by batch, "
+                             "and a folder's stay in its cache; the results are the same bits",
+                             at_least(1)});
+}
+
 OptionRow device(std::string& field) { return {"device", &field, "NAME", "auto, cpu, cuda or cuda:N"}; }
 
 OptionRow threads(int& field) {
@@ -89,6 +96,7 @@ void add_data_rows(TrainOptions& o, OptionTable& table) {
           {"channels", &o.channels, "1|3|stored", "make all images gray or RGB", one_of({"1", "3", "stored"})},
           {"skip-bad", &o.skip_bad, "", "go on without the images that cannot be read"},
           may_differ(cache_dir(o.cache_dir)),
+          may_differ(data_memory(o.data_memory)),
       });
 }
 
@@ -212,6 +220,7 @@ OptionTable run_table(RunOptions& o, const char* group, OptionTable own, OptionR
           unset("the run's", {"data", &o.data, "NAME|PATH", "other data of the same size; as for train"}),
           data_dir(o.data_dir),
           cache_dir(o.cache_dir),
+          data_memory(o.data_memory),
           {"split", &o.split, "NAME", "which part of the data", one_of({"test", "train", "val"})},
           device(o.device),
           threads(o.threads),

@@ -30,8 +30,8 @@ struct Accepts {
 };
 
 struct OptionRow {
-  using Field =
-      std::variant<bool*, int*, int64_t*, double*, std::string*, std::vector<int>*, Sigma*, Duration*, ImageSize*>;
+  using Field = std::variant<bool*, int*, int64_t*, double*, std::string*, std::vector<int>*, Sigma*, Duration*,
+                             ImageSize*, MemorySize*>;
 
   std::string name;  ///< "batch": --batch on the command line, `batch` in a config file
   Field field;

@@ -2,6 +2,7 @@
 // Values of options as text: reading with range checks, and writing so that reading gives the same value.
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <sstream>
 
 #include "apps/option_table.h"
@@ -120,6 +121,21 @@ Duration read_duration(const Reading& r) {
   return {value * seconds};
 }
 
+MemorySize read_memory_size(const Reading& r) {
+  constexpr std::string_view kUnits = "KMG";
+  std::string_view digits = r.text;
+  int shift = 0;
+  if (const size_t unit = r.text.empty() ? kUnits.npos : kUnits.find(r.text.back()); unit != kUnits.npos) {
+    shift = 10 * (1 + static_cast<int>(unit));
+    digits.remove_suffix(1);
+  }
+  int64_t value = 0;
+  if (!parse_number(digits, value) || value < 1 || value > std::numeric_limits<int64_t>::max() >> shift) {
+    r.fail("a number of bytes above 0 such as 500000, 64K, 500M or 4G");
+  }
+  return {value << shift};
+}
+
 ImageSize read_image_size(const Reading& r) {
   ImageSize size;
   if (!parse_image_size(r.text, size) || !in_range(r.accepts, size.height) || !in_range(r.accepts, size.width) ||
@@ -139,6 +155,15 @@ std::string duration_text(double seconds) {
   if (std::fmod(seconds, 3600) == 0) return shortest(seconds / 3600) + "h";
   if (std::fmod(seconds, 60) == 0) return shortest(seconds / 60) + "m";
   return shortest(seconds) + "s";
+}
+
+std::string memory_text(int64_t bytes) {
+  constexpr std::string_view kUnits = "GMK";
+  for (size_t i = 0; i < kUnits.size(); ++i) {
+    const int shift = 30 - 10 * static_cast<int>(i);
+    if (bytes > 0 && bytes % (int64_t{1} << shift) == 0) return std::to_string(bytes >> shift) + kUnits[i];
+  }
+  return std::to_string(bytes);
 }
 
 std::string quoted(const std::string& text) {
@@ -170,6 +195,7 @@ void assign(const OptionRow& row, const std::string& text, const std::string& wh
                  [&](Sigma* field) { *field = read_sigma(r); },
                  [&](Duration* field) { *field = read_duration(r); },
                  [&](ImageSize* field) { *field = read_image_size(r); },
+                 [&](MemorySize* field) { *field = read_memory_size(r); },
              },
              row.field);
 }
@@ -189,6 +215,7 @@ std::string to_text(const OptionRow& row) {
                         [](const Sigma* field) { return field->learned ? "learned" : shortest(field->value); },
                         [](const Duration* field) { return duration_text(field->seconds); },
                         [](const ImageSize* field) { return to_text(*field); },
+                        [](const MemorySize* field) { return memory_text(field->bytes); },
                     },
                     row.field);
 }
@@ -198,7 +225,8 @@ std::string to_toml(const OptionRow& row) {
   const auto* sigma = std::get_if<Sigma*>(&row.field);
   const auto* size = std::get_if<ImageSize*>(&row.field);
   const bool is_text = std::holds_alternative<std::string*>(row.field) || (size && (*size)->height != (*size)->width) ||
-                       std::holds_alternative<Duration*>(row.field) || (sigma && (*sigma)->learned);
+                       std::holds_alternative<Duration*>(row.field) || std::holds_alternative<MemorySize*>(row.field) ||
+                       (sigma && (*sigma)->learned);
   return is_text ? quoted(to_text(row)) : to_text(row);
 }
 

@@ -17,6 +17,11 @@ struct Duration {
   double seconds = 0;  ///< 0: no limit
 };
 
+/// Bytes on the command line: 500M, 4G.
+struct MemorySize {
+  int64_t bytes = 0;  ///< 0: not given
+};
+
 /// Standard deviation of a Gaussian likelihood: a number, or learned.
 struct Sigma {
   double value = 1;
@@ -32,6 +37,7 @@ struct TrainOptions {
   std::string crop = "center", channels = "stored";
   bool skip_bad = false;
   std::string cache_dir;  ///< empty: `cache` beside the run folder; "none": no cache
+  MemorySize data_memory;
 
   std::vector<int> hidden{400};  ///< fully connected encoder layers; empty: none
   std::string encoder, decoder;  ///< architectures (models/architecture.h); empty: by the model, the mirror
@@ -85,6 +91,7 @@ struct RunOptions {
   std::string run;             ///< a run folder, meaning its latest checkpoint, or one .safetensors file
   std::string data, data_dir;  ///< data empty: what the run was trained on
   std::string cache_dir;       ///< as for training
+  MemorySize data_memory;
   std::string split = "test";  ///< "test", "train" or "val"
   std::string device = "auto";
   int threads = 0;

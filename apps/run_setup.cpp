@@ -77,6 +77,7 @@ Dataset load_data(const TrainOptions& o) {
   data.channels = channels_of(o.channels);
   data.cache_dir = cache_folder(o.cache_dir, o.out);
   data.threads = o.threads;
+  data.data_memory = o.data_memory.bytes;
   data.test_fraction = o.test_fraction;
   data.val_fraction = o.val_fraction;
   data.skip_bad = o.skip_bad;
@@ -117,6 +118,7 @@ TrainerOptions trainer_options(const TrainOptions& o, const Dataset& dataset, in
   t.lr = lr_schedule(o, total_steps);
   t.batch.batch = o.batch;
   t.batch.seed = static_cast<uint32_t>(o.seed);
+  t.batch.data_memory = o.data_memory.bytes;
   t.batch.binarize = binarization_of(o.binarize);
   t.corruption = parse_corruption("--corrupt", o.corrupt);
   t.samples = o.mc_samples;

@@ -49,6 +49,7 @@ Dataset RunSource::load_data() const {
   if (const Json* channels = record.find("channels_option")) data.channels = channels_of(channels->as_string());
   data.cache_dir = cache_folder(options_.cache_dir, run_folder());
   data.threads = options_.threads;
+  data.data_memory = options_.data_memory.bytes;
   data.test_fraction = record.get_number("test_fraction");
   data.val_fraction = record.get_number("val_fraction");
   data.skip_bad = record.get_bool("skip_bad");

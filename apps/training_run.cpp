@@ -90,7 +90,8 @@ TrainingRun::TrainingRun(Runtime& runtime, const TrainOptions& options, const Da
       runtime_(runtime),
       trainer_(runtime_, dataset.store(), dataset.train, trainer_options(options, dataset, total_steps_)) {
   const Model& model = trainer_.model();
-  const EvaluationOptions evaluation = evaluation_options(objective_record(options), kEvaluationBatch, 0);
+  EvaluationOptions evaluation = evaluation_options(objective_record(options), kEvaluationBatch, 0);
+  evaluation.data_memory = options.data_memory.bytes;
   if (!dataset.test.empty()) {
     test_ = std::make_unique<Evaluator>(runtime_, model, dataset.store(), dataset.test, evaluation);
   }

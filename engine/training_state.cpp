@@ -48,6 +48,7 @@ void TrainingState::set_step(int64_t step) {
 }
 
 void TrainingState::plan(int64_t step) {
+  for (const auto& prepare : before_step_) prepare(step);
   if (step < planned_until_ && step >= planned_until_ - kWindow) return;
   std::vector<double> table(static_cast<size_t>(kPlannedRows) * kMostSchedules);
   for (int64_t i = 0; i < kPlannedRows; ++i) {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/parameters.h"
@@ -33,8 +34,12 @@ class TrainingState {
   void advance();
 
   // Between steps, on the host.
+  /// `f(step)` is called before each step is put into the stream, in the thread that does so: for what a step needs and
+  /// cannot fetch itself.
+  void before_step(std::function<void(int64_t step)> f) { before_step_.push_back(std::move(f)); }
   /// Writes the scheduled values of kWindow steps from `step` on, and of the one after, which the last of them loads;
-  /// then loads those of the device's step. Nothing if `step` has been planned already.
+  /// then loads those of the device's step. Nothing of it if `step` has been planned already. Calls what before_step
+  /// was given first.
   void plan(int64_t step);
   int64_t step() const;
   void set_step(int64_t step);
@@ -73,6 +78,7 @@ class TrainingState {
   const Context* ctx_;
   const Parameters* parameters_;
   std::vector<std::function<double(int64_t)>> schedules_;
+  std::vector<std::function<void(int64_t)>> before_step_;
   Buffer memory_, log_;
   Words* words_;
   double* table_;

@@ -27,8 +27,9 @@ void gather_batch(const Context&, BatchShape s, const S* data, BatchOrder order,
   for (int64_t r = 0; r < s.N; ++r) {
     const int32_t index = batch_index(s, order, r);
     indices[r] = index;
+    const S* const sample = index < 0 ? nullptr : sample_row(s, data, order, index, r);
     for (int64_t d = 0; d < s.D; ++d) {
-      T value = index < 0 ? T(0) : scaled<T>(data[int64_t{index} * s.D + d]);
+      T value = index < 0 ? T(0) : scaled<T>(sample[d]);
       if (binarize.mode != Binarization::kNone) value = uniform<T>(noise, r, d) < value ? T(1) : T(0);
       x[r * s.D + d] = value;
     }

@@ -47,23 +47,27 @@ __global__ void __launch_bounds__(gpu::kTaskThreads)
     gather_rows_kernel(gpu::RowTasks tasks, BatchShape s, const S* data, BatchOrder order, PixelNoise pixel_noise, T* x,
                        int32_t* indices) {
   __shared__ int32_t index_of[gpu::kTaskThreads];  // of each task of the block
+  __shared__ const S* sample_of[gpu::kTaskThreads];
   gpu::for_each_task(tasks, [&](int64_t task) {
     const int64_t row = tasks.segments > 1 ? task / tasks.segments : task;
     int32_t& index = index_of[threadIdx.x >> tasks.threads_log2];
+    const S*& sample = sample_of[threadIdx.x >> tasks.threads_log2];
     __syncthreads();  // the tasks before are done with theirs
     if ((threadIdx.x & ((1u << tasks.threads_log2) - 1)) == 0 && task < tasks.count()) {
       index = batch_index(s, order, row);
+      if (index >= 0) sample = sample_row(s, data, order, index, row);
       if (task == row * tasks.segments) indices[row] = index;
     }
     __syncthreads();
     gpu::task_sum<kVector>(tasks, task, [&](int64_t) {
       const int32_t from = index;
+      const S* const pixels = sample;
       const Noise& noise = pixel_noise.noise;
       const uint32_t key = pixel_noise.by_step ? noise.row_of(row) : static_cast<uint32_t>(from);
       const uint32_t step = pixel_noise.by_step ? noise.step_of() : 0;
       return [=, &noise](int quad, int count) {
         gpu::Vec4 v{};
-        if (from >= 0) v = load_pixels<kVector>(data + int64_t{from} * s.D + 4 * quad, count);
+        if (from >= 0) v = load_pixels<kVector>(pixels + 4 * quad, count);
         if (pixel_noise.draws) {
           const PhiloxWords words = philox(noise.seed, noise.stream, static_cast<uint32_t>(quad), 0, key, step);
 #pragma unroll

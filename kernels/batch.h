@@ -18,6 +18,9 @@
 // static, keyed by (index, step 0): always the same picture; dynamic, in training keyed by (first_row + r, step), in
 // evaluation as static.
 //
+// `staged`, where present, replaces `data`, which may then be null: row r of the step's batch is row first_row + r of
+// slot step % count, and of evaluation's that of slot 0.
+//
 //   data (rows of the store, D), x (N, D), indices (N)
 //
 // Zero rows: nothing happens. Errors: kUsage for a training batch larger than the data set, and for rows outside the
@@ -37,11 +40,19 @@ struct BatchShape {
   int dataset = 0;       ///< samples in this split: the length of `table` where present
 };
 
+/// Batches that were brought ahead, because the samples do not fit the device. Both the slots and the pointers to them
+/// lie in device memory: a captured step takes another slot each time.
+struct StagedBatches {
+  const void* const* slots = nullptr;  ///< (count) each (global_batch, D), rows in the order of the batch
+  int count = 0;
+};
+
 struct BatchOrder {
   uint32_t seed = 0;
   const int64_t* step = nullptr;   ///< training: the device's step counter; null means step 0
   const int32_t* rows = nullptr;   ///< evaluation: the sample of each row (N); negative: masked
   const int32_t* table = nullptr;  ///< (dataset) row of the store of each sample; null: the sample itself
+  StagedBatches staged = {};       ///< where the samples are not in `data`
 };
 
 enum class Binarization : uint8_t { kNone, kStatic, kDynamic };

@@ -68,7 +68,7 @@ void gather(const Context& ctx, BatchShape s, const S* data, BatchOrder order, B
     const int64_t begin = tile * kTileRows, end = std::min<int64_t>(s.N, begin + kTileRows);
     for (int64_t r = begin; r < end; ++r) {
       indices[r] = batch_index(s, order, r);
-      if (indices[r] >= 0) prefetch(data + int64_t{indices[r]} * s.D, s.D);
+      if (indices[r] >= 0) prefetch(sample_row(s, data, order, indices[r], r), s.D);
     }
     for (int64_t r = begin; r < end; ++r) {
       const int32_t index = indices[r];
@@ -77,7 +77,7 @@ void gather(const Context& ctx, BatchShape s, const S* data, BatchOrder order, B
         std::fill_n(to, s.D, 0.0f);
         continue;
       }
-      scale_row(s.D, data + int64_t{index} * s.D, to);
+      scale_row(s.D, sample_row(s, data, order, index, r), to);
       if (binarize.mode == Binarization::kNone) continue;
       const uint32_t row = noise.step ? noise.row_of(r) : static_cast<uint32_t>(index);
       binarize_row(s.D, noise.seed, noise.stream, row, noise.step_of(), to);

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "engine/host_values.h"
+#include "engine/sample_file.h"
 #include "kernels/base/error.h"
 #include "models/importance_bound.h"
 
@@ -14,8 +15,11 @@ namespace {
 
 bool zeros_and_ones(const SampleStore& store, const std::vector<int32_t>& split) {
   const auto all = [&](const auto* data, auto one) {
+    using T = std::remove_cvref_t<decltype(*data)>;
+    std::vector<T> of_file(store.data ? 0 : static_cast<size_t>(store.columns));
     return std::all_of(split.begin(), split.end(), [&](int32_t row) {
-      const auto* x = data + int64_t{row} * store.columns;
+      if (!store.data) store.file->read(row, 1, of_file.data());
+      const T* const x = store.data ? data + int64_t{row} * store.columns : of_file.data();
       return std::all_of(x, x + store.columns, [one](auto v) { return v == 0 || v == one; });
     });
   };
@@ -28,6 +32,7 @@ BatchOptions batch_options(const EvaluationOptions& options, size_t samples) {
   batch.batch =
       static_cast<int>(std::min<size_t>(static_cast<size_t>(std::max(options.batch, 1)), std::max<size_t>(samples, 1)));
   batch.seed = options.seed;
+  batch.data_memory = options.data_memory;
   // Drawn once, keyed by the image: every evaluation sees the same binary images.
   batch.binarize = options.binarize == Binarization::kNone ? Binarization::kNone : Binarization::kStatic;
   return batch;

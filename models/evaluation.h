@@ -24,6 +24,7 @@ struct EvaluationOptions {
   Binarization binarize = Binarization::kNone;  ///< dynamic is drawn once here
   Corruption corruption;                        ///< of what the encoder sees; an image has always the same noise
   int iwae_samples = 0;                         ///< importance samples of the IWAE bound; 0: none
+  int64_t data_memory = 0;                      ///< as BatchOptions::data_memory
 };
 
 /// Means over the n images. Nats per image, summed over pixels, all constants included.

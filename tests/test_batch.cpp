@@ -218,6 +218,37 @@ TEST_F(BatchBinarize, DynamicIsRedrawnEachStepButNotInEvaluation) {
                    picture(evaluated({4}, Binarization::kDynamic), 4));
 }
 
+TEST(Batch, StagedBatchesAreReadInsteadOfTheStore) {
+  constexpr int kRows = 50, kColumns = 6, kBatch = 8, kSlots = 3;
+  const auto data = random_integers<uint8_t>(kRows * kColumns, 1, 0, 255);
+  const std::vector<int32_t> rows = {3, -1, 0, 49, 2};
+  for (const int64_t step : {0, 4, 11}) {
+    const BatchShape s{5, kColumns, 3, kBatch, kRows};  // the later part of a batch
+    for (BatchOrder order : {BatchOrder{7, &step}, BatchOrder{7, nullptr, rows.data()}}) {
+      BatchShape shape = s;
+      if (order.rows) shape.first_row = 0;
+      std::vector<float> want(5 * kColumns), got(want.size()), simd(want.size());
+      std::vector<int32_t> index(5), staged_index(5);
+      cpu::gather_batch<uint8_t, float>({}, shape, data.data(), order, {}, want.data(), index.data());
+      // The slot of the step has the rows of the batch; the others have nothing that may be read.
+      std::vector<uint8_t> slot(kBatch * kColumns);
+      for (int r = 0; r < 5; ++r) {
+        if (index[r] < 0) continue;
+        std::copy_n(data.data() + index[r] * kColumns, kColumns, slot.data() + (shape.first_row + r) * kColumns);
+      }
+      std::vector<const void*> slots(kSlots);
+      slots[static_cast<size_t>(order.rows ? 0 : step % kSlots)] = slot.data();
+      order.staged = {slots.data(), kSlots};
+      const uint8_t* const none = nullptr;
+      cpu::gather_batch<uint8_t, float>({}, shape, none, order, {}, got.data(), staged_index.data());
+      EXPECT_EQ(got, want);
+      EXPECT_EQ(staged_index, index);
+      cpu::gather_batch({}, shape, none, order, {}, simd.data(), staged_index.data());
+      EXPECT_EQ(simd, want);
+    }
+  }
+}
+
 TEST(Batch, ScalesEveryByteExactly) {
   std::vector<uint8_t> data(256);
   std::iota(data.begin(), data.end(), uint8_t{0});

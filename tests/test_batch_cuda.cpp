@@ -94,6 +94,37 @@ TEST_F(BatchCuda, MoreRowsThanBlocks) {
   check_gather<uint8_t, float>(s, random_integers<uint8_t>(2100 * 260, 1, 0, 255), {7, {11}, {}, {}}, {});
 }
 
+/// The rows of a step's batch lie in the slot of the step, whatever the store has.
+TEST_F(BatchCuda, StagedBatchesAreReadInsteadOfTheStore) {
+  for (const int columns : {6, 64}) {
+    const BatchShape s{5, columns, 3, 8, 50};
+    const auto data = random_integers<uint8_t>(50 * columns, 1, 0, 255);
+    const std::vector<int64_t> step = {4};
+    const BatchOrder on_host{7, step.data()};
+    std::vector<float> want(static_cast<size_t>(5 * columns));
+    std::vector<int32_t> indices(5);
+    cpu::gather_batch<uint8_t, float>({}, s, data.data(), on_host, {}, want.data(), indices.data());
+    std::vector<uint8_t> slot(static_cast<size_t>(8 * columns));
+    for (int r = 0; r < 5; ++r) {
+      std::copy_n(data.data() + indices[static_cast<size_t>(r)] * columns, columns, slot.data() + (3 + r) * columns);
+    }
+    const DeviceArray<uint8_t> device_slot(slot);
+    const std::vector<const void*> slots = {nullptr, device_slot.data(), nullptr};  // 4 % 3
+    const DeviceArray<const void*> device_slots(slots);
+    const DeviceArray<int64_t> device_step(step);
+    BatchOrder order{7, device_step.data()};
+    order.staged = {device_slots.data(), 3};
+    const auto got = on_cuda([&](const Context& ctx) {
+      DeviceArray<float> x(5 * columns);
+      DeviceArray<int32_t> device_indices(5);
+      cuda::gather_batch<uint8_t, float>(ctx, s, nullptr, order, {}, x.data(), device_indices.data());
+      return std::tuple(x.values(), device_indices.values());
+    });
+    expect_same_bits(std::get<0>(got), want, "x");
+    expect_same_bits(std::get<1>(got), indices, "indices");
+  }
+}
+
 TEST_F(BatchCuda, RefusesABatchLargerThanTheDataSet) {
   const auto run = [] {
     cuda::gather_batch<float, float>(cuda_context(), {9, 1, 0, 9, 8}, nullptr, {}, {}, nullptr, nullptr);

@@ -168,6 +168,9 @@ TEST_F(CommandLine, NumbersAreFiniteAndInRange) {
   expect_refused({"train", "vae", "--image-size", "64x"}, {"--image-size", "N, or HxW", "at most 8192", "64x"});
   expect_refused({"train", "vae", "--image-size", "0x4"}, {"--image-size", "0x4"});
   expect_refused({"train", "vae", "--image-size", "9000"}, {"--image-size", "9000"});
+  for (const char* bad : {"0", "-1", "1T", "M", "1.5G", "9000000000G", "nan"}) {
+    expect_refused({"train", "vae", "--data-memory", bad}, {"--data-memory", "500M or 4G", bad});
+  }
   expect_refused({"train", "vae", "--crop", "top"}, {"--crop", "center or none", "top"});
   expect_refused({"train", "vae", "--channels", "2"}, {"--channels", "1, 3 or stored", "2"});
   expect_refused({"train", "vae", "--lr", "-1"}, {"--lr", "-1"});
@@ -283,6 +286,7 @@ std::string another_value(const OptionRow& row) {
   if (std::holds_alternative<Sigma*>(row.field)) return "learned";
   if (std::holds_alternative<Duration*>(row.field)) return "91s";
   if (std::holds_alternative<ImageSize*>(row.field)) return "48x64";
+  if (std::holds_alternative<MemorySize*>(row.field)) return "1536K";
   const bool whole = !std::holds_alternative<double*>(row.field);
   return whole ? "3" : "0.1234567890123456";
 }
@@ -333,7 +337,7 @@ TEST_F(CommandLine, OnlyTheListedOptionsMayDifferOnResume) {
     if (row.role == Role::kMayDiffer) may_differ.insert(row.name);
   }
   EXPECT_EQ(may_differ, (std::set<std::string>{"epochs", "steps", "max-time", "checkpoint-every", "device", "threads",
-                                               "data-dir", "cache-dir", "out"}));
+                                               "data-dir", "cache-dir", "data-memory", "out"}));
 }
 
 TEST_F(CommandLine, HelpAndVersionArePrinted) {

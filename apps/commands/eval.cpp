@@ -78,6 +78,7 @@ int run_eval(const EvalOptions& options) {
   }
   const Dataset data = source.load_data();
   EvaluationOptions how = evaluation_options(source.objective(), options.batch, static_cast<uint32_t>(options.seed));
+  how.data_memory = options.data_memory.bytes;
   how.iwae_samples = options.iwae_samples;
   const std::vector<int32_t>& split = data.split(options.split);
   Evaluator evaluator = with_memory_hint(

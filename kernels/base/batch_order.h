@@ -42,6 +42,15 @@ HOURGLASS_HD inline int32_t batch_index(const BatchShape& s, const BatchOrder& o
   return order.table ? order.table[sample] : static_cast<int32_t>(sample);
 }
 
+/// The sample that row r shows, if batch_index says `index`.
+template <class S>
+HOURGLASS_HD inline const S* sample_row(const BatchShape& s, const S* data, const BatchOrder& order, int32_t index,
+                                        int64_t r) {
+  if (!order.staged.slots) return data + int64_t{index} * s.D;
+  const int64_t slot = order.rows || !order.step ? 0 : *order.step % order.staged.count;
+  return static_cast<const S*>(order.staged.slots[slot]) + (s.first_row + r) * s.D;
+}
+
 /// The noise of a binarisation. Without a step it is keyed by data index: `rows` is then to be set to the indices.
 inline Noise binarize_noise(const BatchShape& s, const BatchOrder& order, const Binarize& binarize) {
   Noise noise;

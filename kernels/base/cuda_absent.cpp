@@ -24,6 +24,15 @@ size_t available() { return 0; }
 void copy_to_device(void*, void*, const void*, size_t) { absent(); }
 void copy_to_host(void*, void*, const void*, size_t) { absent(); }
 void zero(void*, void*, size_t) { absent(); }
+void* open_side_stream() { absent(); }
+void* allocate_pinned(size_t) { absent(); }
+void release_pinned(void*) noexcept {}
+void* make_event() { absent(); }
+void destroy_event(void*) noexcept {}
+void record_event(void*, void*) { absent(); }
+void wait_event(void*, void*) { absent(); }
+void synchronize_event(void*) { absent(); }
+void copy_ahead(void*, void*, const void*, size_t) { absent(); }
 void begin_capture(void*) { absent(); }
 void* end_capture(void*, int*) { absent(); }
 void launch_graph(void*, void*) { absent(); }

@@ -116,6 +116,47 @@ void copy_to_host(void* stream, void* to, const void* from, size_t bytes) {
 
 void zero(void* stream, void* data, size_t bytes) { CUDA_CHECK(cudaMemsetAsync(data, 0, bytes, as_stream(stream))); }
 
+void* open_side_stream() {
+  cudaStream_t stream = nullptr;
+  CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  return stream;
+}
+
+void* allocate_pinned(size_t bytes) {
+  void* data = nullptr;
+  const cudaError_t error = cudaHostAlloc(&data, bytes, cudaHostAllocDefault);
+  if (error == cudaErrorMemoryAllocation) {
+    static_cast<void>(cudaGetLastError());
+    return nullptr;
+  }
+  gpu::check(error, "cudaHostAlloc");
+  return data;
+}
+
+void release_pinned(void* data) noexcept { static_cast<void>(cudaFreeHost(data)); }
+
+void* make_event() {
+  cudaEvent_t event = nullptr;
+  CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+  return event;
+}
+
+void destroy_event(void* event) noexcept { static_cast<void>(cudaEventDestroy(static_cast<cudaEvent_t>(event))); }
+
+void record_event(void* event, void* stream) {
+  CUDA_CHECK(cudaEventRecord(static_cast<cudaEvent_t>(event), as_stream(stream)));
+}
+
+void wait_event(void* stream, void* event) {
+  CUDA_CHECK(cudaStreamWaitEvent(as_stream(stream), static_cast<cudaEvent_t>(event), 0));
+}
+
+void synchronize_event(void* event) { CUDA_CHECK(cudaEventSynchronize(static_cast<cudaEvent_t>(event))); }
+
+void copy_ahead(void* stream, void* to, const void* from, size_t bytes) {
+  CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, as_stream(stream)));
+}
+
 void begin_capture(void* stream) {
   CUDA_CHECK(cudaStreamBeginCapture(as_stream(stream), cudaStreamCaptureModeThreadLocal));
 }

@@ -33,6 +33,21 @@ void copy_to_device(void* stream, void* to, const void* from, size_t bytes);
 void copy_to_host(void* stream, void* to, const void* from, size_t bytes);
 void zero(void* stream, void* data, size_t bytes);
 
+// What copies ahead of the stream need: a stream of their own on the current device (closed by close_stream), host
+// memory that the device can read by itself, and events that order the streams.
+void* open_side_stream();
+/// Null where memory does not suffice.
+void* allocate_pinned(size_t bytes);
+void release_pinned(void* data) noexcept;
+void* make_event();
+void destroy_event(void* event) noexcept;
+void record_event(void* event, void* stream);
+/// The stream's later work waits for the event; the host does not.
+void wait_event(void* stream, void* event);
+void synchronize_event(void* event);
+/// From pinned memory, which must stay as it is until the copy has run.
+void copy_ahead(void* stream, void* to, const void* from, size_t bytes);
+
 /// Records what the calling thread puts into the stream instead of running it.
 void begin_capture(void* stream);
 /// The recorded graph, ready to launch, and its number of nodes.
