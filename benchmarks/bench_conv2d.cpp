@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sweep of tests/cases/conv2d.h: each product raw, and with bias and relu. HOURGLASS_CONV2D_GFLOP (8) bounds the
 // work of a product: the batch of larger shapes is cut to fit, and the name of a case says the batch it ran.
+#include <algorithm>
 #include <cstdlib>
+#include <string>
 
 #include "benchmarks/harness.h"
+#include "kernels/base/conv2d_technique.h"
 #include "tests/cases/conv2d.h"
 
 using namespace hourglass;
@@ -80,12 +83,90 @@ void add_shape(const NamedConv2dShape& named, double limit) {
       setup(s, backward_epilogue(named.transposed)));
 }
 
+// ---------------------------------------------------------------- on the device
+
+#if defined(HOURGLASS_CUDA_KERNELS)
+/// The memory of one layer on the device.
+template <class T>
+struct DeviceLayer {
+  DeviceLayer(const Context& ctx, const Conv2dShape& s)
+      : x(values<T>(ctx, int64_t{s.N} * s.H * s.W * s.C, 1)),
+        w(values<T>(ctx, int64_t{s.K} * s.R * s.S * s.C, 2)),
+        y(values<T>(ctx, int64_t{s.N} * s.P * s.Q * s.K, 3)),
+        bias(values<T>(ctx, std::max(s.C, s.K), 4)),
+        out(zeros<T>(ctx, std::max(int64_t{s.N} * s.H * s.W * s.C, int64_t{s.N} * s.P * s.Q * s.K))),
+        dw(zeros<float>(ctx, int64_t{s.K} * s.R * s.S * s.C)),
+        scratch(zeros<float>(ctx,
+                             static_cast<int64_t>(cuda::conv2d_backward_weight_scratch_bytes<T>(s) / sizeof(float)))) {}
+  Array<T> x, w, y, bias, out;
+  Array<float> dw, scratch;
+};
+
+template <class T>
+void run_product(Conv2dPlan plan, Conv2dProduct product, bool fused, const Context& ctx, const Conv2dShape& s,
+                 const DeviceLayer<T>& l) {
+  const Conv2dEpilogue<T> epilogue{fused ? l.bias.data() : nullptr, nullptr,
+                                   fused ? Activation::kRelu : Activation::kNone};
+  if (product == Conv2dProduct::kForward)
+    cuda::conv2d_forward_by<T>(plan, ctx, s, l.x.data(), l.w.data(), epilogue, {l.out.data()});
+  if (product == Conv2dProduct::kBackwardInput)
+    cuda::conv2d_backward_input_by<T>(plan, ctx, s, l.y.data(), l.w.data(), epilogue, {l.out.data()});
+  if (product == Conv2dProduct::kBackwardWeight)
+    cuda::conv2d_backward_weight_by<T>(plan, ctx, s, l.x.data(), l.y.data(), l.scratch.data(), {l.dw.data()});
+}
+
+/// Every technique that takes the shape, at the full batch; `-chosen` is the one that conv2d_plan takes. The roofline
+/// of tf32 is that of float, which it may pass.
+template <class T>
+void add_on_device(const NamedConv2dShape& named, Conv2dLane lane, const char* type) {
+  const Conv2dShape s = named.shape;
+  constexpr const char* kOps[] = {"conv2d_forward", "conv2d_backward_input", "conv2d_backward_weight"};
+  const Work work{.flops = flops_of(s), .bytes = sizeof(T) * (x_elements(s) + y_elements(s) + w_elements(s))};
+  for (int i = 0; i < 3; ++i) {
+    const auto product = static_cast<Conv2dProduct>(i);
+    const Conv2dPlan chosen = conv2d_plan(product, s, lane);
+    for (Conv2dTechnique technique :
+         {Conv2dTechnique::kDirect, Conv2dTechnique::kCudaCores, Conv2dTechnique::kTensorCores}) {
+      if (!conv2d_accepts(technique, product, s, lane)) continue;
+      if (lane == Conv2dLane::kTf32 && technique != Conv2dTechnique::kTensorCores) continue;
+      const Conv2dPlan plan{technique, chosen.tile};
+      for (bool fused : {false, true}) {
+        if (fused && product == Conv2dProduct::kBackwardWeight) continue;
+        std::string name = conv2d_technique_name(technique);
+        std::replace(name.begin(), name.end(), ' ', '-');
+        if (technique == chosen.technique) name += "-chosen";
+        add_device({kOps[i], name + (fused ? "-bias-relu" : ""), named.name, type}, work,
+                   sizeof(T) == 2 ? Dtype::kBF16 : Dtype::kF32, [=](Context ctx) {
+                     ctx.math = lane == Conv2dLane::kTf32 ? Math::kTf32 : Math::kFp32;
+                     return [=, layer = DeviceLayer<T>(ctx, s)] { run_product(plan, product, fused, ctx, s, layer); };
+                   });
+      }
+    }
+  }
+}
+#endif
+
+void add_everywhere(const NamedConv2dShape& named, double limit) {
+  add_shape(named, limit);
+#if defined(HOURGLASS_CUDA_KERNELS)
+  if (!device_usable()) return;
+  add_on_device<float>(named, Conv2dLane::kFp32, "f32");
+  add_on_device<float>(named, Conv2dLane::kTf32, "tf32");
+  add_on_device<bf16>(named, Conv2dLane::kBf16, "bf16");
+#endif
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const char* given = std::getenv("HOURGLASS_CONV2D_GFLOP");
   const double limit = 1e9 * (given ? std::atof(given) : 8);
-  for (const NamedConv2dShape& named : kConv2dModels) add_shape(named, limit);
-  for (const NamedConv2dShape& named : kConv2dSweep) add_shape(named, limit);
+  for (const NamedConv2dShape& named : kConv2dModels) add_everywhere(named, limit);
+  for (const NamedConv2dShape& named : kConv2dSweep) add_everywhere(named, limit);
+#if defined(HOURGLASS_CUDA_EMULATED)
+  for (const NamedConv2dShape& named : {NamedConv2dShape{"small", false, conv2d_case(2, 8, 8, 8, 16, 4, 2, 1)},
+                                        NamedConv2dShape{"small-first", false, conv2d_case(2, 8, 8, 1, 16, 4, 2, 1)}})
+    add_everywhere(named, limit);  // what the emulator can run
+#endif
   return run(argc, argv);
 }
