@@ -17,6 +17,8 @@ std::vector<StateTensor> model_tensors(const Parameters& parameters) {
   std::vector<StateTensor> tensors;
   for (const Parameter& p : parameters.all())
     tensors.push_back({"model/" + p.name, type, extents(p.shape), p.var.data, parameters.device()});
+  for (const State& s : parameters.states())
+    tensors.push_back({"model/" + s.name, type, extents(s.shape), s.var.data, parameters.device()});
   return tensors;
 }
 

@@ -5,11 +5,15 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
+#include "engine/parameters.h"
 #include "engine/tape.h"
 #include "kernels/activation.h"
 #include "kernels/base/noise.h"
+#include "kernels/codebook_ema.h"
 #include "kernels/corrupt.h"
+#include "kernels/step_state.h"
 
 namespace hourglass {
 
@@ -145,11 +149,65 @@ Var squared_error_per_sample(Tape& tape, const Var& y, const Var& x);
 /// Gaussian log-likelihood with standard deviation exp(log_sigma): (1) or one a column; constant or learned.
 Loss gaussian_nll(Tape& tape, const Var& y, const Var& x, const Var& log_sigma);
 Var gaussian_nll_per_sample(Tape& tape, const Var& y, const Var& x, const Var& log_sigma);
-/// 8-bit data under a logistic distribution around mu, for bits per dimension. log_scale of K elements serves the columns
-/// d % K: (1), (C) for one a channel, or one a column.                          kernels/discretized_logistic.h
+/// 8-bit data under a logistic distribution around mu, for bits per dimension. log_scale of K elements serves the
+/// columns d % K: (1), (C) for one a channel, or one a column.                          kernels/discretized_logistic.h
 Loss discretized_logistic(Tape& tape, const Var& mu, const Var& x, const Var& log_scale);
 Var discretized_logistic_per_sample(Tape& tape, const Var& mu, const Var& x, const Var& log_scale);
-/// Gaussian log-likelihood with the sigma that suits this batch best: (D/2) log(2 pi e mse).  kernels/optimal_gaussian.h
+/// Gaussian log-likelihood with the sigma that suits this batch best: (D/2) log(2 pi e mse). kernels/optimal_gaussian.h
 Loss optimal_gaussian_nll(Tape& tape, const Var& y, const Var& x);
+
+// Vector quantisation -------------- kernels/nearest_codebook.h, kernels/vector_quantize.h, kernels/codebook_ema.h
+//
+// x (..., D) is a batch of positions: all indices but the last count as rows, N of them. codebook (K, D).
+
+/// The nearest code of each position, found exactly; values only. What is not finite sets the fault, if one is given.
+struct NearestCode {
+  Var index;     ///< (N), i32; -1 for a position that is not finite
+  Var distance;  ///< (N), squared
+};
+NearestCode nearest_codebook(Tape& tape, const Var& x, const Var& codebook, const FaultReport& report = {});
+
+/// The codes' rows in ascending order, for sums over them.
+struct SortedCodes {
+  Var offsets;  ///< (K + 1), i32
+  Var order;    ///< (N), i32
+};
+SortedCodes sort_by_code(Tape& tape, const Var& index, int K);
+
+struct Quantized {
+  Var codes;  ///< straight through, of x's shape: the values are codes, the gradient is x's
+  NearestCode nearest;
+  Loss commitment;  ///< mean over positions and dimensions of (x - code)^2; its gradient goes to x
+  Loss codebook;    ///< the same number; its gradient goes to the codebook
+};
+Quantized vector_quantize(Tape& tape, const Var& x, const Var& codebook, const FaultReport& report = {});
+
+/// A codebook that follows its rows as a moving average instead of a gradient: state of the model, changed by the
+/// commit of a training step alone.
+class EmaCodebook {
+ public:
+  /// Adds states `name`, `name`_counts, `name`_sums, and the statistics of a step. Before the slabs are allocated.
+  EmaCodebook(Parameters& parameters, const std::string& name, int K, int D, Init init,
+              const CodebookEmaOptions& options);
+
+  /// After the slabs, or whatever filled the codebook (k-means): the averages start at it, each with count 1.
+  void start(const Context& ctx) const;
+  Var codebook() const { return codebook_->var; }
+  Var counts() const { return counts_->var; }
+
+  /// As the op, without the codebook's loss. In training the step's counts and sums join the statistics, and its commit
+  /// updates the codebook; `restart` names the random numbers of restarts.
+  Quantized quantize(Tape& tape, const Var& x, const Noise& restart, const FaultReport& report = {}) const;
+
+ private:
+  CodebookEmaOptions options_;
+  const State *codebook_, *counts_, *sums_;
+  Leaf *step_counts_, *step_sums_;
+};
+
+/// usage (K, int64, device memory) += how often each code was chosen.
+void add_code_usage(Tape& tape, const Var& index, int K, int64_t* usage);
+/// exp of the entropy of how often codes are used, 1 (one code) to K (all alike); 0 without any use.
+double perplexity(const std::vector<int64_t>& usage);
 
 }  // namespace hourglass

@@ -69,6 +69,8 @@ void Optimizer::commit(Tape& tape, std::initializer_list<Optimizer*> optimizers)
   for (Optimizer* o : optimizers) o->parameters_->complete_gradients(tape.ctx(), o->groups_);
   for (Optimizer* o : optimizers) o->check(tape.ctx(), o == *optimizers.begin());
   for (Optimizer* o : optimizers) o->update(tape.ctx());
+  const TrainingState& state = *(*optimizers.begin())->state_;
+  tape.run_commits({tape.ctx(), state.device_fault(), state.device_step()});
   for (Optimizer* o : optimizers) o->parameters_->forget_gradients(o->groups_);
 }
 

@@ -28,11 +28,18 @@ Groups Parameters::group(std::string_view name) {
   return Groups{1} << (found - group_names_.begin());
 }
 
-Parameter& Parameters::add(std::string name, const Shape& shape, Init init, Groups group) {
+/// Before the slabs are laid out, and no name twice.
+void Parameters::check_name(const std::string& name) const {
   if (allocated()) throw Error(Exit::kInternal, "parameters: " + name + " is added after the slabs were allocated");
-  for (const Parameter& p : parameters_) {
-    if (p.name == name) throw Error(Exit::kInternal, "parameters: the name " + name + " is given twice");
+  const auto has_name = [&](const auto& p) { return p.name == name; };
+  if (std::any_of(parameters_.begin(), parameters_.end(), has_name) ||
+      std::any_of(states_.begin(), states_.end(), has_name)) {
+    throw Error(Exit::kInternal, "parameters: the name " + name + " is given twice");
   }
+}
+
+Parameter& Parameters::add(std::string name, const Shape& shape, Init init, Groups group) {
+  check_name(name);
   if (!std::has_single_bit(group) || static_cast<size_t>(std::countr_zero(group)) >= group_names_.size()) {
     throw Error(Exit::kInternal,
                 "parameters: " + name + " expects one group made by group(), given the bits " + std::to_string(group));
@@ -54,6 +61,20 @@ Leaf* Parameters::statistic(std::string name) {
   return &statistics_.emplace_back();
 }
 
+Leaf* Parameters::statistics(int64_t elements) {
+  if (allocated()) throw Error(Exit::kInternal, "parameters: statistics are added after the slabs");
+  return &wide_statistics_.emplace_back(Statistics{{}, elements}).leaf;
+}
+
+State& Parameters::state(std::string name, const Shape& shape, Init init) {
+  check_name(name);
+  State& s = states_.emplace_back();
+  s.name = std::move(name);
+  s.shape = shape;
+  s.init = init;
+  return s;
+}
+
 void Parameters::allocate(uint32_t seed, const Context& ctx) {
   device_ = ctx.device;
   // Group by group; the parameters themselves stay where layers refer to them.
@@ -65,6 +86,8 @@ void Parameters::allocate(uint32_t seed, const Context& ctx) {
       slab_elements_ += padded(p.shape.elements());
     }
   }
+  logged_first_ = slab_elements_;
+  for (const Statistics& w : wide_statistics_) logged_first_ += padded(w.elements);
   const size_t element = size_of(dtype_);
   values_ = Buffer(ctx, std::max<size_t>(static_cast<size_t>(slab_elements_) * element, 1), "parameters");
   gradients_ = Buffer(ctx, static_cast<size_t>(gradient_elements()) * element, "gradients");
@@ -76,32 +99,60 @@ void Parameters::allocate(uint32_t seed, const Context& ctx) {
     p.var.groups = p.group;
     p.var.shape = p.shape;
     p.var.dtype = dtype_;
-    draw(p, seed, ctx);
+    draw(p.name, p.init, p.var, seed, ctx);
+  }
+  place_statistics();
+  place_states(seed, ctx);
+}
+
+void Parameters::place_statistics() {
+  const size_t element = size_of(dtype_);
+  int64_t first = slab_elements_;
+  for (Statistics& w : wide_statistics_) {
+    w.leaf.grad = gradients_.as<std::byte>() + static_cast<size_t>(first) * element;
+    first += padded(w.elements);
   }
   for (size_t i = 0; i < statistics_.size(); ++i) {
     statistics_[i].grad = static_cast<std::byte*>(statistics()) + i * element;
   }
 }
 
-void* Parameters::statistics() const {
-  return gradients_.as<std::byte>() + static_cast<size_t>(slab_elements_) * size_of(dtype_);
+void Parameters::place_states(uint32_t seed, const Context& ctx) {
+  const size_t element = size_of(dtype_);
+  int64_t elements = 0;
+  for (State& s : states_) {
+    s.offset = elements;
+    elements += padded(s.shape.elements());
+  }
+  if (elements == 0) return;
+  state_ = Buffer(ctx, static_cast<size_t>(elements) * element, "state");
+  for (State& s : states_) {
+    s.var.data = state_.as<std::byte>() + static_cast<size_t>(s.offset) * element;
+    s.var.shape = s.shape;
+    s.var.dtype = dtype_;
+    draw(s.name, s.init, s.var, seed, ctx);
+  }
 }
 
-void Parameters::draw(const Parameter& p, uint32_t seed, const Context& ctx) {
+void* Parameters::statistics() const {
+  return gradients_.as<std::byte>() + static_cast<size_t>(logged_first_) * size_of(dtype_);
+}
+
+void Parameters::draw(const std::string& name, const Init& init, const Var& var, uint32_t seed, const Context& ctx) {
   Noise noise;
   noise.seed = seed;
-  noise.stream = stream_id(("init/" + p.name).c_str());
+  noise.stream = stream_id(("init/" + name).c_str());
   // The same words in both precisions, so that an f64 model starts where its f32 twin does.
-  std::vector<float> values(static_cast<size_t>(p.shape.elements()));
+  std::vector<float> values(static_cast<size_t>(var.shape.elements()));
   for (size_t i = 0; i < values.size(); ++i) {
     const double u = static_cast<double>(uniform<float>(noise, 0, static_cast<int64_t>(i)));
-    values[i] = static_cast<float>(p.init.center + p.init.bound * (2 * u - 1));
+    values[i] = static_cast<float>(init.center + init.bound * (2 * u - 1));
   }
   if (dtype_ == Dtype::kF64) {
     const std::vector<double> wide(values.begin(), values.end());
-    to_device(ctx, p.var.data, wide.data(), wide.size() * sizeof(double));
+    to_device(ctx, var.data, wide.data(), wide.size() * sizeof(double));
   } else {
-    to_device(ctx, p.var.data, values.data(), values.size() * sizeof(float));
+    to_device(ctx, var.data, values.data(), values.size() * sizeof(float));
   }
 }
 
@@ -133,6 +184,7 @@ void Parameters::for_each_leaf(Groups groups, F&& f) {
   for (Parameter& p : parameters_) {
     if (p.group & groups) f(p.leaf, p.shape.elements());
   }
+  for (Statistics& w : wide_statistics_) f(w.leaf, w.elements);
   for (Leaf& leaf : statistics_) f(leaf, 1);
 }
 

@@ -37,6 +37,17 @@ struct Parameter {
   operator Var() const { return var; }
 };
 
+/// What a model keeps besides parameters (a moving-average codebook, running statistics). It has no gradient: commits
+/// write it (Tape::on_commit), and checkpoints hold it. Its address is stable.
+struct State {
+  std::string name;  ///< unique among parameters and states
+  Shape shape;
+  Init init;
+  int64_t offset = 0;  ///< first element in the slab
+  Var var;
+  operator Var() const { return var; }
+};
+
 /// A contiguous range of the slabs.
 struct SlabRange {
   int64_t first = 0, count = 0;
@@ -54,6 +65,9 @@ class Parameters {
   /// A slot for what a step learns besides gradients (loss terms, counts): it adds up over micro-batches, and the
   /// finite check covers it.
   Leaf* statistic(std::string name);
+  /// The same of many numbers (counts and sums of codes), which are not logged.
+  Leaf* statistics(int64_t elements);
+  State& state(std::string name, const Shape& shape, Init init);
 
   /// Lays out the slabs and draws the initial values (Philox, stream "init/<name>"). Once; nothing is added after.
   void allocate(uint32_t seed, const Context& ctx = {});
@@ -64,6 +78,7 @@ class Parameters {
   Device device() const { return device_; }
   std::deque<Parameter>& all() { return parameters_; }
   const std::deque<Parameter>& all() const { return parameters_; }
+  const std::deque<State>& states() const { return states_; }
   const std::vector<std::string>& statistic_names() const { return statistic_names_; }
   /// Trainable numbers, without padding.
   int64_t count() const;
@@ -73,8 +88,8 @@ class Parameters {
 
   void* values() const { return values_.data(); }
   void* gradients() const { return gradients_.data(); }
-  /// Elements of the gradient slab: gradients first, statistics at the end.
-  int64_t gradient_elements() const { return slab_elements_ + static_cast<int64_t>(statistics_.size()); }
+  /// Elements of the gradient slab: gradients first, then statistics, of which those that are logged come last.
+  int64_t gradient_elements() const { return logged_first_ + static_cast<int64_t>(statistics_.size()); }
   void* statistics() const;
 
   /// Before a commit: gradients of `groups` and statistics that nobody wrote in this step become zero.
@@ -83,17 +98,26 @@ class Parameters {
   void forget_gradients(Groups groups);
 
  private:
-  void draw(const Parameter& parameter, uint32_t seed, const Context& ctx);
+  struct Statistics {
+    Leaf leaf;
+    int64_t elements;
+  };
+  void check_name(const std::string& name) const;
+  void place_statistics();
+  void place_states(uint32_t seed, const Context& ctx);
+  void draw(const std::string& name, const Init& init, const Var& var, uint32_t seed, const Context& ctx);
   template <class F>
   void for_each_leaf(Groups groups, F&& f);
 
   Dtype dtype_;
   std::deque<Parameter> parameters_;
+  std::deque<State> states_;
   std::deque<Leaf> statistics_;
+  std::deque<Statistics> wide_statistics_;
   std::vector<std::string> statistic_names_, group_names_;
   Device device_ = Device::kCpu;
-  Buffer values_, gradients_;
-  int64_t slab_elements_ = 0;
+  Buffer values_, gradients_, state_;
+  int64_t slab_elements_ = 0, logged_first_ = 0;
 };
 
 }  // namespace hourglass

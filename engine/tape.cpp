@@ -16,6 +16,7 @@ void Tape::rewind(Mode mode) {
   inputs_.clear();
   output_nodes_.clear();
   records_.clear();
+  commits_.clear();
   captures_.clear();
   mode_ = mode;
   closed_ = false;
@@ -69,9 +70,27 @@ Loss Tape::loss(std::initializer_list<Var> inputs) {
   return {new_node({}, inputs.begin()->dtype, inputs), arena_->generation()};
 }
 
+size_t Tape::keep(const void* capture, size_t bytes) {
+  constexpr size_t kAlignment = 16;
+  const size_t at = captures_.size();
+  captures_.resize((at + bytes + kAlignment - 1) / kAlignment * kAlignment);
+  std::memcpy(captures_.data() + at, capture, bytes);
+  return at;
+}
+
+void Tape::record_commit(const void* capture, size_t bytes, void (*run)(const Commit&, const std::byte*)) {
+  check_open("a commit");
+  if (mode_ == Mode::kTrain) commits_.push_back({keep(capture, bytes), run});
+}
+
+void Tape::run_commits(const Commit& commit) {
+  for (const CommitRecord& r : commits_) r.run(commit, captures_.data() + r.capture);
+  commits_.clear();
+}
+
 void Tape::record(const char* name, std::initializer_list<Var> outputs, Loss loss, const void* capture, size_t bytes,
                   void (*run)(Tape&, const std::byte*)) {
-  Record r{name, static_cast<uint32_t>(output_nodes_.size()), 0, 0, captures_.size(), run};
+  Record r{name, static_cast<uint32_t>(output_nodes_.size()), 0, 0, 0, run};
   for (const Var& v : outputs) output_nodes_.push_back(v.node);
   if (loss.node >= 0) output_nodes_.push_back(loss.node);
   r.nodes = static_cast<uint32_t>(output_nodes_.size()) - r.first_node;
@@ -82,9 +101,7 @@ void Tape::record(const char* name, std::initializer_list<Var> outputs, Loss los
     output_nodes_.resize(r.first_node);
     return;
   }
-  constexpr size_t kCaptureAlignment = 16;
-  captures_.resize((captures_.size() + bytes + kCaptureAlignment - 1) / kCaptureAlignment * kCaptureAlignment);
-  std::memcpy(captures_.data() + r.capture, capture, bytes);
+  r.capture = keep(capture, bytes);
   records_.push_back(r);
 }
 

@@ -15,6 +15,7 @@
 namespace hourglass {
 
 class Tape;
+struct Fault;
 
 /// The gradient of a parameter, or the slot of a statistic: a place in the gradient slab that outlives the step.
 struct Leaf {
@@ -60,6 +61,13 @@ struct Term {
 
 enum class Mode : uint8_t { kTrain, kEvaluate };
 
+/// What a commit reads: it writes nothing while the fault is set. Device memory, as `step` is.
+struct Commit {
+  const Context& ctx;
+  const Fault* fault = nullptr;
+  const int64_t* step = nullptr;
+};
+
 class Tape {
  public:
   Tape(const Context& ctx, Arena& arena) : ctx_(&ctx), arena_(&arena) {}
@@ -88,6 +96,18 @@ class Tape {
     record(name, outputs, loss, &closure, sizeof closure,
            [](Tape& tape, const std::byte* capture) { reinterpret_cast<const F*>(capture)->operator()(tape); });
   }
+
+  /// Records what the step changes besides parameters: kernels on state that run with the optimizers' update, once the
+  /// check has passed. Evaluation records none. Same rules for the closure, which gets a Commit.
+  template <class F>
+  void on_commit(F closure) {
+    static_assert(std::is_trivially_copyable_v<F>, "a record owns nothing: capture shapes and views by value");
+    record_commit(&closure, sizeof closure, [](const Commit& commit, const std::byte* capture) {
+      reinterpret_cast<const F*>(capture)->operator()(commit);
+    });
+  }
+  /// Runs them in their order, and forgets them. The optimizers' commit calls it.
+  void run_commits(const Commit& commit);
 
   // For closures of on_backward.
 
@@ -145,6 +165,14 @@ class Tape {
     void (*run)(Tape&, const std::byte*);
   };
 
+  struct CommitRecord {
+    size_t capture;
+    void (*run)(const Commit&, const std::byte*);
+  };
+
+  /// Copies a closure to memory of the tape and says where.
+  size_t keep(const void* capture, size_t bytes);
+  void record_commit(const void* capture, size_t bytes, void (*run)(const Commit&, const std::byte*));
   void record(const char* name, std::initializer_list<Var> outputs, Loss loss, const void* capture, size_t bytes,
               void (*run)(Tape&, const std::byte*));
   int32_t new_node(const Shape& shape, Dtype dtype, std::initializer_list<Var> inputs);
@@ -166,6 +194,7 @@ class Tape {
   std::vector<Var> inputs_;
   std::vector<int32_t> output_nodes_;
   std::vector<Record> records_;
+  std::vector<CommitRecord> commits_;
   std::vector<std::byte> captures_;
   std::vector<Scratch> scratch_;
   std::vector<const Leaf*> leaves_asked_;  // by the record that runs
