@@ -7,6 +7,11 @@
 namespace hourglass::cuda {
 namespace {
 
+void check(const char* op, const Conv2dShape& s, Activation activation) {
+  check_conv2d(op, s, activation);
+  check_conv2d_counts(op, s);
+}
+
 void require_technique(Conv2dPlan plan, Conv2dProduct product, const Conv2dShape& s, Conv2dLane lane) {
   if (conv2d_accepts(plan.technique, product, s, lane)) return;
   throw Error(Exit::kInternal, std::string("conv2d: the technique ") + conv2d_technique_name(plan.technique) +
@@ -68,8 +73,7 @@ int64_t weight_elements(const Conv2dShape& s) { return int64_t{s.K} * s.R * s.S 
 template <class T>
 void conv2d_forward_by(Conv2dPlan plan, const Context& ctx, const Conv2dShape& s, const T* x, const T* w,
                        const Conv2dEpilogue<T>& epilogue, Grad<T> y) {
-  check_conv2d("conv2d_forward", s, epilogue.activation);
-  check_conv2d_counts("conv2d_forward", s);
+  check("conv2d_forward", s, epilogue.activation);
   if (!y || s.N == 0 || s.P == 0 || s.Q == 0 || s.K == 0) return;
   require_technique(plan, Conv2dProduct::kForward, s, conv2d_lane<T>(ctx));
   launch_gathers(plan, ctx, gathers_of(Conv2dProduct::kForward, s), operands(s, x, w, false, epilogue, y));
@@ -78,8 +82,7 @@ void conv2d_forward_by(Conv2dPlan plan, const Context& ctx, const Conv2dShape& s
 template <class T>
 void conv2d_backward_input_by(Conv2dPlan plan, const Context& ctx, const Conv2dShape& s, const T* y, const T* w,
                               const Conv2dEpilogue<T>& epilogue, Grad<T> x) {
-  check_conv2d("conv2d_backward_input", s, epilogue.activation);
-  check_conv2d_counts("conv2d_backward_input", s);
+  check("conv2d_backward_input", s, epilogue.activation);
   if (!x || s.N == 0 || s.H == 0 || s.W == 0 || s.C == 0) return;
   require_technique(plan, Conv2dProduct::kBackwardInput, s, conv2d_lane<T>(ctx));
   launch_gathers(plan, ctx, gathers_of(Conv2dProduct::kBackwardInput, s), operands(s, y, w, true, epilogue, x));
@@ -87,6 +90,7 @@ void conv2d_backward_input_by(Conv2dPlan plan, const Context& ctx, const Conv2dS
 
 template <class T>
 size_t conv2d_backward_weight_scratch_bytes(const Conv2dShape& s) {
+  check("conv2d_backward_weight", s, Activation::kNone);
   const Conv2dSlices slices(s);
   return slices.count > 1 ? static_cast<size_t>(slices.count * weight_elements(s)) * sizeof(float) : 0;
 }
@@ -94,8 +98,7 @@ size_t conv2d_backward_weight_scratch_bytes(const Conv2dShape& s) {
 template <class T>
 void conv2d_backward_weight_by(Conv2dPlan plan, const Context& ctx, const Conv2dShape& s, const T* x, const T* dy,
                                void* scratch, Grad<float> dw) {
-  check_conv2d("conv2d_backward_weight", s);
-  check_conv2d_counts("conv2d_backward_weight", s);
+  check("conv2d_backward_weight", s, Activation::kNone);
   const int64_t n = weight_elements(s);
   if (!dw || n == 0) return;
   require_technique(plan, Conv2dProduct::kBackwardWeight, s, conv2d_lane<T>(ctx));
@@ -122,17 +125,20 @@ void conv2d_backward_weight_by(Conv2dPlan plan, const Context& ctx, const Conv2d
 template <class T>
 void conv2d_forward(const Context& ctx, const Conv2dShape& s, const T* x, const T* w, const Conv2dEpilogue<T>& epilogue,
                     Grad<T> y) {
+  check("conv2d_forward", s, epilogue.activation);  // before the plan looks at the shape
   conv2d_forward_by(conv2d_plan(Conv2dProduct::kForward, s, conv2d_lane<T>(ctx)), ctx, s, x, w, epilogue, y);
 }
 template <class T>
 void conv2d_backward_input(const Context& ctx, const Conv2dShape& s, const T* y, const T* w,
                            const Conv2dEpilogue<T>& epilogue, Grad<T> x) {
+  check("conv2d_backward_input", s, epilogue.activation);
   conv2d_backward_input_by(conv2d_plan(Conv2dProduct::kBackwardInput, s, conv2d_lane<T>(ctx)), ctx, s, y, w, epilogue,
                            x);
 }
 template <class T>
 void conv2d_backward_weight(const Context& ctx, const Conv2dShape& s, const T* x, const T* dy, void* scratch,
                             Grad<acc_t<T>> dw) {
+  check("conv2d_backward_weight", s, Activation::kNone);
   conv2d_backward_weight_by(conv2d_plan(Conv2dProduct::kBackwardWeight, s, conv2d_lane<T>(ctx)), ctx, s, x, dy, scratch,
                             dw);
 }

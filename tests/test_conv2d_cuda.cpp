@@ -194,6 +194,8 @@ TEST_F(Conv2dCuda, Refuses) {
   s.stride_h = 0;
   expect_error([&] { cuda::conv2d_forward<float>(cuda_context(), s, nullptr, nullptr, {}, {}); }, Exit::kUsage,
                {"conv2d_forward", "stride_h >= 1", "0"});
+  expect_error([&] { cuda::conv2d_backward_input<float>(cuda_context(), s, nullptr, nullptr, {}, {}); }, Exit::kUsage,
+               {"conv2d_backward_input", "stride_h >= 1", "0"});
   s = conv2d_case(1 << 20, 1 << 10, 1 << 10, 1, 8, 1);
   expect_error([&] { cuda::conv2d_forward<float>(cuda_context(), s, nullptr, nullptr, {}, {}); }, Exit::kUsage,
                {"conv2d_forward", "N * H * W = 1048576 * 1024 * 1024", "2^31"});
