@@ -192,6 +192,9 @@ void add_machine_rows(TrainOptions& o, OptionTable& table) {
       {
           may_differ(device(o.device)),
           may_differ(threads(o.threads)),
+          {"gemm", &o.gemm, "NAME",
+           "on CUDA auto multiplies matrices by cuBLASLt where that is there, own by our kernels",
+           one_of({"auto", "own"})},
           role(Role::kInvocation, {"dry-run", &o.dry_run, "", "print model, memory and objective, and stop"}),
           role(Role::kInvocation,
                {"detect-anomaly", &o.detect_anomaly, "", "look for NaN and infinity after each op, and name the op"}),

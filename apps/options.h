@@ -71,6 +71,7 @@ struct TrainOptions {
   std::string device = "auto";
   int threads = 0;  ///< 0: one per core
   bool no_graph = false, detect_anomaly = false;
+  std::string gemm = "auto";  ///< "auto" or "own"
 
   std::string out;  ///< the run folder; after parse() never empty
   bool overwrite = false, resume = false;

@@ -298,6 +298,7 @@ Stop TrainingRun::run(RunFolder& folder) {
   const double seconds = train_seconds_ - seconds_before;
   summary_.set("images_per_second",
                seconds > 0 ? std::round(static_cast<double>((step() - start_step_) * options_.batch) / seconds) : 0.0);
+  if (trainer_.nodes() > 0) summary_.set("launches_per_step", trainer_.nodes());
   finish(folder, why);
   return why;
 }
@@ -336,6 +337,7 @@ std::string TrainingRun::closing(const RunFolder& folder) const {
   if (const Json* rate = summary_.find("images_per_second")) {
     rows.emplace_back("speed", count_text(static_cast<int64_t>(rate->as_number())) + " images/s");
   }
+  add("kernels launched a step", "launches_per_step", 0, "");
   add("test negative ELBO", "test_neg_elbo", 2, " nats per image");
   add("test reconstruction", "test_reconstruction", 2, " nats per image");
   add("test KL", "test_kl", 2, " nats per image");

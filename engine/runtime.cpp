@@ -21,6 +21,7 @@ int cuda_index(const std::string& device) {
 }  // namespace
 
 Runtime::Runtime(const RuntimeOptions& options) : pool_(options.threads), capture_(options.capture) {
+  ctx_.own_gemm = options.own_gemm;
   choose(options.device);
 }
 

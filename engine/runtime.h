@@ -16,6 +16,7 @@ struct RuntimeOptions {
   std::string device = "auto";  ///< auto, cpu, cuda or cuda:N
   int threads = 0;              ///< CPU threads; 0: one per core
   bool capture = true;          ///< CUDA: replay steps as captured graphs; the results are the same bits
+  bool own_gemm = false;        ///< CUDA: our own matrix products even where cuBLASLt is there
 };
 
 class Runtime {

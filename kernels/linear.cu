@@ -12,6 +12,7 @@
 #include "kernels/base/cublaslt.h"
 #include "kernels/base/gemm_tile.cuh"
 #include "kernels/base/linear_check.h"
+#include "kernels/base/linear_operands.cuh"
 #include "kernels/linear.h"
 
 namespace hourglass::cuda {
@@ -22,29 +23,6 @@ using gpu::Vec4;
 
 // ---------------------------------------------------------------- forward
 
-template <class T, bool kVector>
-struct StoreActivated {
-  const T* bias;
-  T* y;
-  int rows, columns;
-  Activation activation;
-  __device__ __forceinline__ void operator()(int row, int column, const Vec4& sums) const {
-    Vec4 z = sums;
-    if (bias) {
-      const Vec4 b = gpu::load_four<kVector>(bias, 0, 1, column, columns);
-#pragma unroll
-      for (int i = 0; i < 4; ++i) z[i] += b[i];
-    }
-    with_activation(activation, [&](auto f) {
-      if constexpr (f.value != Activation::kGelu) {
-#pragma unroll
-        for (int i = 0; i < 4; ++i) z[i] = activate<f.value>(z[i]);
-      }
-    });
-    gpu::write_four<kVector>(y, row, rows, column, columns, z, Write::kSet);
-  }
-};
-
 template <class Tile, class T, bool kTransposed, bool kVector>
 __global__ void __launch_bounds__(kGemmThreads, Tile::kBlocks)
     linear_forward_tiled_kernel(LinearShape s, const T* x, const T* w, const T* b, T* y, gpu::GemmCut cut,
@@ -52,7 +30,7 @@ __global__ void __launch_bounds__(kGemmThreads, Tile::kBlocks)
   const gpu::Matrix<T, true, kVector> rows{x, s.N, s.C};
   const gpu::Matrix<T, !kTransposed, kVector> columns{w, s.K, s.C};
   gpu::gemm_tile<Tile>(rows, columns, cut, static_cast<int>(blockIdx.x), workspace,
-                       StoreActivated<T, kVector>{b, y, s.N, s.K, s.activation});
+                       gpu::StoreActivated<T, kVector>{b, y, s.N, s.K, s.activation});
 }
 
 template <bool kTransposed, bool kVector, class T>
@@ -67,12 +45,14 @@ void launch_forward(const Context& ctx, LinearShape s, const T* x, const T* w, c
 
 template <class T>
 bool forward_by_library(const Context& ctx, LinearShape s, const T* x, const T* w, const T* b, T* y) {
-  const bool relu = s.activation == Activation::kRelu;
-  if (relu ? !b : s.activation != Activation::kNone) return false;
+  const bool plain = s.activation == Activation::kNone;
+  if (!plain && int64_t{s.N} * s.K * s.C < kLibraryActivationWork) return false;
   LibraryProduct product{s.N, s.K, s.C, false, !s.transposed_weight};
-  if (b) product.epilogue = relu ? LibraryEpilogue::kBiasRelu : LibraryEpilogue::kBias;
+  if (b) product.epilogue = LibraryEpilogue::kBias;
   if (std::is_same_v<T, bf16>) product.dtype = Dtype::kBF16;
-  return library_multiply(ctx, product, x, w, b, y);
+  if (!library_multiply(ctx, product, x, w, b, y)) return false;
+  if (!plain) activation_forward(ctx, {int64_t{s.N} * s.K, s.activation}, y, y);
+  return true;
 }
 
 // ---------------------------------------------------------------- backward
@@ -106,43 +86,6 @@ struct Derivative {
   }
 };
 
-/// [x 1] as an operand: outer index c = 0 ... C, depth N.
-template <class T, bool kVector>
-struct WithOnes {
-  static constexpr bool kAlongDepth = false;
-  using Raw = Vec4;
-  const T* x;
-  int C, N;
-  __device__ __forceinline__ Raw fetch(int c, int n) const {
-    Vec4 four = gpu::load_four<kVector>(x, n, N, c, C);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      if (c + i == C && n < N) four[i] = 1;
-    }
-    return four;
-  }
-  __device__ __forceinline__ Vec4 value(const Raw& raw) const { return raw; }
-};
-
-/// dw and db from dz^T [x 1], or from [x 1]^T dz.
-template <bool kTransposed, bool kVector>
-struct StoreWeight {
-  Grad<float> dw, db;
-  int C, K;
-  __device__ __forceinline__ void operator()(int row, int column, const Vec4& four) const {
-    if constexpr (kTransposed) {
-      if (dw) gpu::write_four<kVector>(dw.data, row, C, column, K, four, dw.mode);
-      if (db && row == C) gpu::write_four<kVector>(db.data, 0, 1, column, K, four, db.mode);
-    } else {
-      if (dw) gpu::write_four<kVector>(dw.data, row, K, column, C, four, dw.mode);
-#pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        if (db && column + i == C && row < K) write(db.data[row], four[i], db.mode);
-      }
-    }
-  }
-};
-
 template <class T>
 struct Backward {
   LinearShape s;
@@ -164,8 +107,8 @@ __global__ void __launch_bounds__(kGemmThreads, Tile::kBlocks) linear_backward_t
     return;
   }
   const Derivative<T, false, kVector> dz{p.dy, p.y, s.N, s.K, s.activation};
-  const WithOnes<T, kVector> x{p.x, s.C, s.N};
-  const StoreWeight<kTransposed, kVector> store{p.dw, p.db, s.C, s.K};
+  const gpu::WithOnes<T, kVector> x{p.x, s.C, s.N};
+  const gpu::StoreWeight<kTransposed, kVector> store{p.dw, p.db, s.C, s.K};
   const int dw_block = block - p.dw_cut.first_block;
   if constexpr (kTransposed) {
     gpu::gemm_tile<Tile>(x, dz, p.dw_cut, dw_block, p.workspace, store);
@@ -174,19 +117,10 @@ __global__ void __launch_bounds__(kGemmThreads, Tile::kBlocks) linear_backward_t
   }
 }
 
-/// The columns of [x 1] that are wanted: [first, first + count).
-struct Inputs {
-  int first, count;
-};
-Inputs wanted_inputs(int C, bool dw, bool db) {
-  const int first = dw ? 0 : C;
-  return {first, (db ? C + 1 : C) - first};
-}
-
 template <bool kTransposed, bool kVector, class T>
 void launch_backward(const Context& ctx, Backward<T> p) {
   const LinearShape& s = p.s;
-  const Inputs inputs = wanted_inputs(s.C, bool{p.dw}, bool{p.db});
+  const gpu::Inputs inputs = gpu::wanted_inputs(s.C, bool{p.dw}, bool{p.db});
   const gpu::Product dx{p.dx ? s.N : 0, s.C, s.K};
   const gpu::Product dw = kTransposed ? gpu::Product{inputs.count, s.K, s.N} : gpu::Product{s.K, inputs.count, s.N};
   const auto plan = gpu::plan_products<2>({dx, dw}, !kVector);

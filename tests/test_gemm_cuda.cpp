@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "kernels/base/cublaslt.h"
+#include "kernels/base/cuda_device.h"
 #include "kernels/base/gemm_cut.h"
 #include "kernels/gemm.h"
 #include "tests/cases/gemm.h"
@@ -188,6 +190,42 @@ TEST_F(GemmCuda, NotANumberPropagates) {
     EXPECT_TRUE(std::isnan(c[m * 52 + 51])) << m;
     EXPECT_EQ(c[m * 52 + 50], 0) << m;
   }
+}
+
+/// The first eager product makes the plan and lists it; a capture finds it, and is refused where there is none.
+TEST_F(GemmCuda, TheLibraryPlansBeforeACapture) {
+  const Context ctx = cuda_context();
+  if (cuda::cublaslt_version().empty()) GTEST_SKIP() << "there is no cuBLASLt";
+  const GemmShape s{23, 29, 31, false, true};
+  const auto a = random_integers<float>(a_size(s), 1), b = random_integers<float>(b_size(s), 2);
+  const DeviceArray<float> device_a(a), device_b(b);
+  DeviceArray<float> c(c_size(s));
+  const auto multiply = [&] { cuda::gemm<float>(ctx, s, device_a.data(), device_b.data(), Grad<float>{c.data()}); };
+  const auto plans = [] {
+    int found = 0;
+    for (const cuda::LibraryPlan& plan : cuda::library_plans()) {
+      const bool ours = plan.product.starts_with("23x29x31 b^T f32");
+      EXPECT_TRUE(!ours || plan.algorithm >= 0) << plan.product;
+      found += ours;
+    }
+    return found;
+  };
+  cuda::begin_capture(ctx.stream);
+  expect_error(multiply, Exit::kInternal, {"capture", "23x29x31 b^T f32"});
+  cuda::abandon_capture(ctx.stream);
+  EXPECT_EQ(plans(), 0);
+  multiply();
+  EXPECT_EQ(plans(), 1);
+  CUDA_CHECK(cudaMemset(c.data(), 0, sizeof(float) * static_cast<size_t>(c_size(s))));
+  cuda::begin_capture(ctx.stream);
+  multiply();
+  int nodes = 0;
+  void* const graph = cuda::end_capture(ctx.stream, &nodes);
+  EXPECT_EQ(nodes, 1);
+  cuda::launch_graph(graph, ctx.stream);
+  expect_close(c.values(), product(s, a, b), exact());
+  cuda::destroy_graph(graph);
+  EXPECT_EQ(plans(), 1);
 }
 
 TEST(GemmLibrary, IsNamed) {

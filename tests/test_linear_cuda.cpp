@@ -155,6 +155,26 @@ TEST_F(LinearCuda, TheLibraryMatchesDouble) {
   }
 }
 
+/// Large enough for a library product and a pass for the activation, which must not turn a NaN into a number. One row
+/// of weights overflows: +infinity and -infinity meet in its sums.
+TEST_F(LinearCuda, TheLibraryLeavesNoNanBehindAnActivation) {
+  const LinearShape s{512, 1024, 512, Activation::kRelu, false};
+  static_assert(int64_t{512} * 512 * 1024 >= cuda::kLibraryActivationWork);
+  std::vector<float> x(static_cast<size_t>(x_size(s)), 1e20f), w(static_cast<size_t>(w_size(s)), 1e-20f);
+  for (int c = 0; c < s.C; ++c) w[static_cast<size_t>(3 * s.C + c)] = c % 2 ? 1e30f : -1e30f;
+  const DeviceArray<float> device_x(x), device_w(w), b(std::vector<float>(static_cast<size_t>(s.K), -1000));
+  DeviceArray<float> y(y_size(s));
+  cuda::linear_forward<float>(cuda_context(), s, device_x.data(), device_w.data(), b.data(), y.data());
+  const std::vector<float> got = y.values();
+  for (size_t i = 0; i < got.size(); ++i) {
+    if (i % static_cast<size_t>(s.K) == 3) {
+      ASSERT_TRUE(std::isnan(got[i])) << i;
+    } else {
+      ASSERT_NEAR(got[i], 24, 0.1) << i;
+    }
+  }
+}
+
 TEST_F(LinearCuda, Bf16MatchesDouble) {
   for (const LinearShape& s : all_cases()) expect_matches_double<bf16>(s);
 }

@@ -10,6 +10,7 @@
 #include "apps/training_run.h"
 #include "engine/checkpoint.h"
 #include "engine/version.h"
+#include "kernels/base/cublaslt.h"
 #include "kernels/gemm.h"
 
 namespace hourglass {
@@ -17,6 +18,17 @@ namespace {
 
 void say(const TrainOptions& options, const std::string& text) {
   if (!options.quiet) std::fprintf(stderr, "%s", text.c_str());
+}
+
+/// Who multiplies matrices on CUDA, and the products of cuBLASLt so far with the numbers of their algorithms.
+Json cuda_gemm_record(const TrainOptions& options) {
+  Json plans = Json::object();
+  for (const cuda::LibraryPlan& plan : cuda::library_plans()) {
+    if (plan.algorithm >= 0) plans.set(plan.product, plan.algorithm);
+  }
+  return Json::object({{"choice", options.gemm},
+                       {"library", options.gemm == "own" ? "own tiles" : cuda::gemm_library()},
+                       {"cublaslt_algorithms", plans}});
 }
 
 Json record_of(const TrainOptions& options, const Dataset& dataset, const TrainingRun& run) {
@@ -27,7 +39,7 @@ Json record_of(const TrainOptions& options, const Dataset& dataset, const Traini
                        {"compiler", build.compiler},
                        {"flags", build.flags},
                        {"device", run.runtime().description()},
-                       {"gemm", on_cuda ? cuda::gemm_library() : cpu::gemm_library()},
+                       {"gemm", on_cuda ? cuda_gemm_record(options) : Json(cpu::gemm_library())},
                        {"data", data_record(options, dataset)},
                        {"command_line", options.command_line}});
 }
@@ -50,7 +62,7 @@ int run_train(const TrainOptions& options) {
                              : options.overwrite ? IfExists::kOverwrite
                                                  : IfExists::kRefuse;
   if (!options.dry_run) check_run_folder(options.out, if_exists);
-  Runtime runtime({options.device, options.threads, !options.no_graph});
+  Runtime runtime({options.device, options.threads, !options.no_graph, options.gemm == "own"});
   const Dataset dataset = load_data(options);
   TrainingRun run = with_memory_hint([&] { return TrainingRun(runtime, options, dataset); });
   say(options, "  device      " + runtime.description() + "\n");
@@ -74,6 +86,7 @@ int run_train(const TrainOptions& options) {
   folder.write_record(record_of(options, dataset, run));
   catch_signals();
   const Stop stop = run.run(folder);
+  folder.write_record(record_of(options, dataset, run));  // again, with what the steps have chosen
   if (stop == Stop::kSignal) {
     notice("stopped by a signal at step " + count_text(run.step()) + " after saving; --resume goes on");
     return exit_code_of_signal();

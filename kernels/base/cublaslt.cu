@@ -31,6 +31,7 @@ struct Library {
   decltype(&cublasLtMatmulPreferenceDestroy) destroy_preference = nullptr;
   decltype(&cublasLtMatmulPreferenceSetAttribute) set_preference = nullptr;
   decltype(&cublasLtMatmulAlgoGetHeuristic) heuristic = nullptr;
+  decltype(&cublasLtMatmulAlgoConfigGetAttribute) algorithm_attribute = nullptr;
   decltype(&cublasLtMatmul) multiply = nullptr;
   cublasLtHandle_t handle = nullptr;  // lives as long as the program
 };
@@ -55,6 +56,7 @@ Library open_library() {
   find(library.destroy_preference, "cublasLtMatmulPreferenceDestroy");
   find(library.set_preference, "cublasLtMatmulPreferenceSetAttribute");
   find(library.heuristic, "cublasLtMatmulAlgoGetHeuristic");
+  find(library.algorithm_attribute, "cublasLtMatmulAlgoConfigGetAttribute");
   find(library.multiply, "cublasLtMatmul");
   if (!complete || library.create(&library.handle) != CUBLAS_STATUS_SUCCESS) return {};
   return library;
@@ -98,8 +100,7 @@ cublasLtMatrixLayout_t layout(cudaDataType_t type, bool transposed, int rows, in
 }
 
 cublasLtEpilogue_t epilogue_of(LibraryEpilogue e) {
-  if (e == LibraryEpilogue::kBias) return CUBLASLT_EPILOGUE_BIAS;
-  return e == LibraryEpilogue::kBiasRelu ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+  return e == LibraryEpilogue::kBias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
 }
 
 /// The library's matrices are column-major: to it a row-major matrix is its transpose, and c^T = B^T A^T. Its first
@@ -140,13 +141,51 @@ uint32_t alignment_of(const void* a, const void* b, const void* bias, const void
   return static_cast<uint32_t>(bits & (~bits + 1));
 }
 
+std::string describe(const LibraryProduct& p, uint32_t alignment) {
+  std::string text = std::to_string(p.M) + "x" + std::to_string(p.N) + "x" + std::to_string(p.K);
+  if (p.transpose_a) text += " a^T";
+  if (p.transpose_b) text += " b^T";
+  if (p.epilogue == LibraryEpilogue::kBias) text += " bias";
+  if (p.mode == Write::kAdd) text += " add";
+  return text + (p.dtype == Dtype::kBF16 ? " bf16" : " f32") + ", aligned to " + std::to_string(alignment);
+}
+
+int number_of(const Plan& plan) {
+  if (!plan.found) return -1;
+  int32_t number = 0;
+  size_t written = 0;
+  check_library(
+      library().algorithm_attribute(&plan.algorithm, CUBLASLT_ALGO_CONFIG_ID, &number, sizeof(number), &written),
+      "cublasLtMatmulAlgoConfigGetAttribute");
+  return number;
+}
+
 /// Kept as long as the program: replays of a captured step use its algorithm and an eager step must choose the same.
-Plan& plan_for(const LibraryProduct& p, uint32_t alignment) {
+struct Plans {
   using Key = std::tuple<int, int, int, bool, bool, LibraryEpilogue, Dtype, Write, uint32_t>;
-  static std::map<Key, Plan> plans;
-  const Key key(p.M, p.N, p.K, p.transpose_a, p.transpose_b, p.epilogue, p.dtype, p.mode, alignment);
-  const auto known = plans.find(key);
-  return known != plans.end() ? known->second : plans.emplace(key, make_plan(p, alignment)).first->second;
+  std::mutex mutex;
+  std::map<Key, Plan> plans;
+  std::vector<LibraryPlan> listed;
+
+  Plan& find(const Context& ctx, const LibraryProduct& p, uint32_t alignment) {
+    const Key key(p.M, p.N, p.K, p.transpose_a, p.transpose_b, p.epilogue, p.dtype, p.mode, alignment);
+    const auto known = plans.find(key);
+    if (known != plans.end()) return known->second;
+    cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
+    CUDA_CHECK(cudaStreamIsCapturing(static_cast<cudaStream_t>(ctx.stream), &capturing));
+    if (capturing != cudaStreamCaptureStatusNone) {
+      throw Error(Exit::kInternal,
+                  "cuBLASLt: expected a plan made by an eager step, and the capture asks for a new one: " +
+                      describe(p, alignment));
+    }
+    Plan& plan = plans.emplace(key, make_plan(p, alignment)).first->second;
+    listed.push_back({describe(p, alignment), number_of(plan)});
+    return plan;
+  }
+};
+Plans& plans() {
+  static Plans all;
+  return all;
 }
 
 }  // namespace
@@ -154,9 +193,8 @@ Plan& plan_for(const LibraryProduct& p, uint32_t alignment) {
 bool library_multiply(const Context& ctx, const LibraryProduct& p, const void* a, const void* b, const void* bias,
                       void* c) {
   if (ctx.own_gemm || p.K == 0 || !library().handle) return false;
-  static std::mutex mutex;  // the bias pointer is an attribute of the shared plan
-  const std::lock_guard lock(mutex);
-  Plan& plan = plan_for(p, alignment_of(a, b, bias, c));
+  const std::lock_guard lock(plans().mutex);  // the bias pointer is an attribute of the shared plan
+  Plan& plan = plans().find(ctx, p, alignment_of(a, b, bias, c));
   if (!plan.found) return false;
   if (p.epilogue != LibraryEpilogue::kNone) set(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
   const float one = 1, beta = p.mode == Write::kAdd ? 1.0f : 0.0f;
@@ -166,6 +204,11 @@ bool library_multiply(const Context& ctx, const LibraryProduct& p, const void* a
                          static_cast<size_t>(kWorkspaceBytes) - kTicketBytes, static_cast<cudaStream_t>(ctx.stream)),
       "cublasLtMatmul");
   return true;
+}
+
+std::vector<LibraryPlan> library_plans() {
+  const std::lock_guard lock(plans().mutex);
+  return plans().listed;
 }
 
 std::string cublaslt_version() {
@@ -183,6 +226,7 @@ namespace hourglass::cuda {
 bool library_multiply(const Context&, const LibraryProduct&, const void*, const void*, const void*, void*) {
   return false;
 }
+std::vector<LibraryPlan> library_plans() { return {}; }
 std::string cublaslt_version() { return ""; }
 
 }  // namespace hourglass::cuda

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A build without CUDA kernels has no CUDA device.
+#include "kernels/base/cublaslt.h"
 #include "kernels/base/cuda_device.h"
 #include "kernels/base/error.h"
 #include "kernels/gemm.h"
@@ -38,5 +39,6 @@ void* end_capture(void*, int*) { absent(); }
 void launch_graph(void*, void*) { absent(); }
 void destroy_graph(void*) noexcept {}
 void abandon_capture(void*) noexcept {}
+std::vector<LibraryPlan> library_plans() { return {}; }
 
 }  // namespace hourglass::cuda

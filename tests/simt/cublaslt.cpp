@@ -67,7 +67,6 @@ void compute(const Product& p) {
       sum *= p.alpha;
       if (p.beta != 0) sum += p.beta * p.c.at(row, column);
       if (p.epilogue != CUBLASLT_EPILOGUE_DEFAULT) sum += bias.at(row, 0);
-      if (p.epilogue == CUBLASLT_EPILOGUE_RELU_BIAS && sum < 0) sum = 0;
       const int64_t i = row + column * p.c.layout.leading;
       if (p.c.layout.type == CUDA_R_16BF) {
         static_cast<hourglass::bf16*>(p.d)[i] = hourglass::bf16(sum);
@@ -133,6 +132,7 @@ void* find_symbol(void* library, const char* symbol) {
   SIMT_FIND(cublasLtMatmulPreferenceDestroy);
   SIMT_FIND(cublasLtMatmulPreferenceSetAttribute);
   SIMT_FIND(cublasLtMatmulAlgoGetHeuristic);
+  SIMT_FIND(cublasLtMatmulAlgoConfigGetAttribute);
   SIMT_FIND(cublasLtMatmul);
 #undef SIMT_FIND
   return nullptr;
@@ -218,6 +218,15 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
   if (!fits(*operation, *a, *b, *c)) return CUBLAS_STATUS_INVALID_VALUE;
   results[0] = {preference->algorithm, 0, CUBLAS_STATUS_SUCCESS, 1};
   *returned = 1;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t*, cublasLtMatmulAlgoConfigAttributes_t,
+                                                    void* value, size_t bytes, size_t* written) {
+  constexpr int32_t kOnlyAlgorithm = 7;
+  if (bytes != sizeof kOnlyAlgorithm) return CUBLAS_STATUS_INVALID_VALUE;
+  std::memcpy(value, &kOnlyAlgorithm, bytes);
+  *written = bytes;
   return CUBLAS_STATUS_SUCCESS;
 }
 
