@@ -210,4 +210,13 @@ void add_code_usage(Tape& tape, const Var& index, int K, int64_t* usage);
 /// exp of the entropy of how often codes are used, 1 (one code) to K (all alike); 0 without any use.
 double perplexity(const std::vector<int64_t>& usage);
 
+// Fusions: what a model calls for several ops at once ---------------- kernels/gaussian_head.h, kernels/linear_bce.h
+
+/// gaussian_latent(linear(x, w, b), noise): x (N, C), w (2 D, C), b (2 D) or empty.
+GaussianLatent gaussian_head(Tape& tape, const Var& x, const Var& w, const Var& b, const Noise& noise);
+
+/// bernoulli_nll(linear(x, w, b), target) without the logits: those are never stored.
+Loss linear_bce(Tape& tape, const Var& x, const Var& w, const Var& b, const Var& target,
+                bool transposed_weight = false);
+
 }  // namespace hourglass

@@ -1,21 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// One exponential, e^-|l|, serves the loss and its gradient: the compiler sees that log1p_exp and sigmoid share it.
-#include "kernels/base/math.h"
+#include "kernels/base/bernoulli.cuh"
 #include "kernels/base/row_loss.cuh"
 #include "kernels/bernoulli_nll.h"
 
 namespace hourglass::cuda {
-namespace {
-
-struct BernoulliNll {
-  static constexpr const char* kName = "bernoulli_nll";
-  static __device__ __forceinline__ float loss(float logit, float x) {
-    return ((logit > 0.0f ? logit : 0.0f) - x * logit) + math::log1p_exp(-fabsf(logit));
-  }
-  static __device__ __forceinline__ float slope(float logit, float x) { return math::sigmoid(logit) - x; }
-};
-
-}  // namespace
 
 template <class T>
 void bernoulli_nll_forward(const Context& ctx, RowLossShape s, const T* logits, const T* x, acc_t<T>* nll) {

@@ -22,7 +22,7 @@ Autoencoder::Output Autoencoder::forward(Tape& tape, const Var& x) const {
 }
 
 LossTerms Autoencoder::train(Tape& tape, const Batch& batch, int) const {
-  return {likelihood().nll(tape, forward(tape, batch.input()).y, batch.x), {}};
+  return {likelihood().nll(tape, decoder_, encoder_(tape, batch.input()), batch.x), {}};
 }
 
 EvaluationTerms Autoencoder::evaluate(Tape& tape, const Batch& batch) const {

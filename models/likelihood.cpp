@@ -21,6 +21,12 @@ Loss Likelihood::nll(Tape& tape, const Var& y, const Var& x) const {
   return gaussian_nll(tape, y, x, log_sigma(tape, y.dtype));
 }
 
+Loss Likelihood::nll(Tape& tape, const Network& decoder, const Var& z, const Var& x) const {
+  const Linear* last = decoder.linear_end();
+  if (kind_ != LikelihoodKind::kBernoulli || !last) return nll(tape, decoder(tape, z), x);
+  return linear_bce(tape, decoder.without_last(tape, z), *last->weight, *last->bias, x, last->transposed);
+}
+
 Var Likelihood::nll_per_sample(Tape& tape, const Var& y, const Var& x) const {
   if (kind_ == LikelihoodKind::kBernoulli) return bernoulli_nll_per_sample(tape, y, x);
   return gaussian_nll_per_sample(tape, y, x, log_sigma(tape, y.dtype));

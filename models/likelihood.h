@@ -5,6 +5,7 @@
 #include "engine/ops.h"
 #include "engine/parameters.h"
 #include "models/config.h"
+#include "models/network.h"
 
 namespace hourglass {
 
@@ -14,6 +15,8 @@ class Likelihood {
   Likelihood(Parameters& parameters, const ModelConfig& config, Groups group);
 
   Loss nll(Tape& tape, const Var& y, const Var& x) const;
+  /// nll of decoder(z), fused with the decoder's last layer where there is an op for it: then y is never stored.
+  Loss nll(Tape& tape, const Network& decoder, const Var& z, const Var& x) const;
   Var nll_per_sample(Tape& tape, const Var& y, const Var& x) const;
   Var mean(Tape& tape, const Var& y) const;
 

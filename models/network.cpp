@@ -61,13 +61,23 @@ Network::Network(Parameters& parameters, const std::string& name, const std::vec
   }
 }
 
-Var Network::operator()(Tape& tape, const Var& x) const {
+Var Network::run(Tape& tape, const Var& x, size_t layers) const {
   Var y = x;
-  for (const Layer& layer : layers_) {
+  for (size_t i = 0; i < layers; ++i) {
+    const Layer& layer = layers_[i];
     const Var in = reshape(y, input_shape(layer.op, layer.in, x.shape[0]));
     y = std::visit([&](const auto& op) { return op(tape, in); }, layer.op);
   }
   return reshape(y, {y.shape[0], y.shape.row_elements()});
+}
+
+Var Network::operator()(Tape& tape, const Var& x) const { return run(tape, x, layers_.size()); }
+
+Var Network::without_last(Tape& tape, const Var& x) const { return run(tape, x, layers_.size() - 1); }
+
+const Linear* Network::linear_end() const {
+  const Linear* last = layers_.empty() ? nullptr : std::get_if<Linear>(&layers_.back().op);
+  return last && last->activation == Activation::kNone ? last : nullptr;
 }
 
 std::vector<const Linear*> Network::linear_layers() const {

@@ -24,10 +24,17 @@ class Network {
   /// x (N, ...), rows of as many values as the first layer takes, to (N, values of the last).
   Var operator()(Tape& tape, const Var& x) const;
 
+  /// All layers but the last, for an op that is fused with that one: (N, values of its input).
+  Var without_last(Tape& tape, const Var& x) const;
+  /// The last layer, if it is fully connected and has no activation; else null.
+  const Linear* linear_end() const;
+
   /// Its layers, for a mirror with tied weights. All are fully connected.
   std::vector<const Linear*> linear_layers() const;
 
  private:
+  Var run(Tape& tape, const Var& x, size_t layers) const;
+
   struct Layer {
     std::variant<Linear, Convolution, Pooling, Upsampling, ResidualBlock> op;
     ImageShape in;  ///< of an image

@@ -70,8 +70,11 @@ Vae::Output Vae::forward(Tape& tape, const Var& x, const Noise& noise) const {
 }
 
 LossTerms Vae::train(Tape& tape, const Batch& batch, int samples) const {
-  const Output out = forward(tape, batch.input(), named(batch.noise, "train/latent", samples));
-  return {likelihood().nll(tape, out.y, batch.x), out.latent.kl};
+  const Noise noise = named(batch.noise, "train/latent", samples);
+  const GaussianLatent latent =
+      head_.size() == 1 ? gaussian_head(tape, encoder_(tape, batch.input()), *head_[0].weight, *head_[0].bias, noise)
+                        : gaussian_latent(tape, head(tape, batch.input()), noise);
+  return {likelihood().nll(tape, decoder_, latent.z, batch.x), latent.kl};
 }
 
 EvaluationTerms Vae::evaluate(Tape& tape, const Batch& batch) const {

@@ -57,6 +57,12 @@ struct GemmPlan {
   int64_t blocks = 0;
 };
 
+/// The ends of the tickets and of the workspace that the slices of a launch leave alone.
+struct Reserved {
+  int tickets = 0;
+  int64_t partials = 0;
+};
+
 namespace detail {
 
 inline constexpr int kTickets = 64;  // the first 256 bytes of the workspace
@@ -75,7 +81,7 @@ inline int slices_of(const GemmCut& cut, int64_t tile_area, int tickets, int64_t
 }
 
 template <size_t kProducts>
-GemmPlan<kProducts> plan_with(TileSize tile, const std::array<Product, kProducts>& products) {
+GemmPlan<kProducts> plan_with(TileSize tile, const std::array<Product, kProducts>& products, const Reserved& kept) {
   const TileShape& shape = kTileShapes[static_cast<int>(tile)];
   const int64_t area = int64_t{shape.rows} * shape.columns;
   GemmPlan<kProducts> plan;
@@ -89,7 +95,7 @@ GemmPlan<kProducts> plan_with(TileSize tile, const std::array<Product, kProducts
     cut.stages = divide_up(products[i].depth, shape.depth);
     cut.first_ticket = tickets;
     cut.first_partial = partials;
-    cut.slices = slices_of(cut, area, kTickets - tickets, kPartials - partials);
+    cut.slices = slices_of(cut, area, kTickets - kept.tickets - tickets, kPartials - kept.partials - partials);
     if (cut.slices > 1) {
       tickets += static_cast<int>(cut.tiles());
       partials += cut.blocks() * area;
@@ -115,12 +121,14 @@ double cost_of(const GemmPlan<kProducts>& plan) {
 
 }  // namespace detail
 
-/// The cheapest of the tile sizes for a launch of these products; `only_small`: rows that allow no vector access.
+/// The cheapest of the tile sizes for a launch of these products; `only_small`: rows that allow no vector access;
+/// `kept`: what the launch needs itself.
 template <size_t kProducts>
-GemmPlan<kProducts> plan_products(const std::array<Product, kProducts>& products, bool only_small) {
-  GemmPlan<kProducts> best = detail::plan_with(TileSize::kSmall, products);
+GemmPlan<kProducts> plan_products(const std::array<Product, kProducts>& products, bool only_small,
+                                  const Reserved& kept = {}) {
+  GemmPlan<kProducts> best = detail::plan_with(TileSize::kSmall, products, kept);
   for (TileSize tile : {TileSize::kMedium, TileSize::kLarge}) {
-    const GemmPlan<kProducts> plan = detail::plan_with(tile, products);
+    const GemmPlan<kProducts> plan = detail::plan_with(tile, products, kept);
     if (!only_small && detail::cost_of(plan) < detail::cost_of(best)) best = plan;
   }
   std::array<GemmCut*, kProducts> order;

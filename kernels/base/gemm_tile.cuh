@@ -320,9 +320,10 @@ __device__ __forceinline__ void sum_tile(const A& a, const B& b, int row, int co
   sums.add_groups(shared);
 }
 
-/// Computes block `block` of a product's cut. All threads of the block call it.
+/// Computes block `block` of a product's cut. All threads of the block call it. True, in all of them, in the block that
+/// has stored a tile; false in one whose slice another block adds up.
 template <class Tile, class A, class B, class Store>
-__device__ __forceinline__ void gemm_tile(const A& a, const B& b, const GemmCut& cut, int block, void* workspace,
+__device__ __forceinline__ bool gemm_tile(const A& a, const B& b, const GemmCut& cut, int block, void* workspace,
                                           const Store& store) {
   const int tile = block / cut.slices, slice = block % cut.slices;
   const int row = cut.first_row + tile / cut.across * Tile::kRows;
@@ -332,8 +333,8 @@ __device__ __forceinline__ void gemm_tile(const A& a, const B& b, const GemmCut&
 
   detail::Sums<Tile> sums;
   sum_tile<Tile>(a, b, row, column, begin, end, sums);
-  if (cut.slices > 1 && !sums.add_slices(cut, tile, slice, workspace, dynamic_shared<float>())) return;
-  if (sums.group > 0) return;
+  if (cut.slices > 1 && !sums.add_slices(cut, tile, slice, workspace, dynamic_shared<float>())) return false;
+  if (sums.group > 0) return true;
   constexpr int kP = Tile::kPerThread, kRuns = kP / 4;
 #pragma unroll
   for (int i = 0; i < kP; ++i) {
@@ -343,6 +344,7 @@ __device__ __forceinline__ void gemm_tile(const A& a, const B& b, const GemmCut&
             sums.four(i, j));
     }
   }
+  return true;
 }
 
 }  // namespace hourglass::gpu
