@@ -3,8 +3,10 @@
 // work of a product: the batch of larger shapes is cut to fit, and the name of a case says the batch it ran.
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
 #include <string>
 
+#include "benchmarks/cudnn_conv2d.h"
 #include "benchmarks/harness.h"
 #include "kernels/base/conv2d_technique.h"
 #include "tests/cases/conv2d.h"
@@ -146,6 +148,36 @@ void add_on_device(const NamedConv2dShape& named, Conv2dLane lane, const char* t
 }
 #endif
 
+#if defined(HOURGLASS_HAS_CUDNN)
+/// The rival, as fast as its exhaustive search finds. Its gradient of the weight has the storage type.
+template <class T>
+void add_cudnn(const NamedConv2dShape& named, Conv2dLane lane, const char* type) {
+  const Conv2dShape s = named.shape;
+  constexpr const char* kOps[] = {"conv2d_forward", "conv2d_backward_input", "conv2d_backward_weight"};
+  const Work work{.flops = flops_of(s), .bytes = sizeof(T) * (x_elements(s) + y_elements(s) + w_elements(s))};
+  for (int i = 0; i < 3; ++i) {
+    const auto product = static_cast<Conv2dProduct>(i);
+    for (bool fused : {false, true}) {
+      if (fused && product != Conv2dProduct::kForward) continue;
+      add_device({kOps[i], fused ? "cudnn-bias-relu" : "cudnn", named.name, type}, work,
+                 sizeof(T) == 2 ? Dtype::kBF16 : Dtype::kF32, [=](Context ctx) {
+                   ctx.math = lane == Conv2dLane::kTf32 ? Math::kTf32 : Math::kFp32;
+                   const DeviceLayer<T> layer(ctx, s);
+                   const auto dw = zeros<T>(ctx, int64_t{s.K} * s.R * s.S * s.C);
+                   const bool weight = product == Conv2dProduct::kBackwardWeight;
+                   const T* in = product == Conv2dProduct::kBackwardInput ? layer.y.data() : layer.x.data();
+                   const T* other = weight ? layer.y.data() : layer.w.data();
+                   T* out = weight ? dw.data() : layer.out.data();
+                   const auto cudnn = std::make_shared<CudnnConv2d<T>>(ctx, product, s, in, other, out);
+                   return [=, dw = dw] {
+                     fused ? cudnn->run_bias_relu(in, other, layer.bias.data(), out) : cudnn->run(in, other, out);
+                   };
+                 });
+    }
+  }
+}
+#endif
+
 void add_everywhere(const NamedConv2dShape& named, double limit) {
   add_shape(named, limit);
 #if defined(HOURGLASS_CUDA_KERNELS)
@@ -153,6 +185,11 @@ void add_everywhere(const NamedConv2dShape& named, double limit) {
   add_on_device<float>(named, Conv2dLane::kFp32, "f32");
   add_on_device<float>(named, Conv2dLane::kTf32, "tf32");
   add_on_device<bf16>(named, Conv2dLane::kBf16, "bf16");
+#if defined(HOURGLASS_HAS_CUDNN)
+  add_cudnn<float>(named, Conv2dLane::kFp32, "f32");
+  add_cudnn<float>(named, Conv2dLane::kTf32, "tf32");
+  add_cudnn<bf16>(named, Conv2dLane::kBf16, "bf16");
+#endif
 #endif
 }
 

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "benchmarks/cudnn_conv2d.h"
+
+#include <cuda_runtime.h>
+#include <cudnn.h>
+
+#include <string>
+
+#include "kernels/base/bf16.h"
+#include "kernels/base/cuda_check.h"
+
+namespace hourglass::bench {
+namespace {
+
+void check(cudnnStatus_t status, const char* call) {
+  if (status == CUDNN_STATUS_SUCCESS) return;
+  throw Error(Exit::kUsage, std::string("cuDNN: ") + call + ": " + cudnnGetErrorString(status));
+}
+#define CUDNN_CHECK(call) check(call, #call)
+
+constexpr size_t kWorkspace = size_t{256} << 20;
+constexpr int kAlgorithms = 16;
+constexpr float kOne = 1, kZero = 0;
+
+}  // namespace
+
+template <class T>
+struct CudnnConv2d<T>::Plan {
+  Conv2dProduct product;
+  cudnnHandle_t handle = nullptr;
+  cudnnTensorDescriptor_t x = nullptr, y = nullptr, bias = nullptr;
+  cudnnFilterDescriptor_t w = nullptr;
+  cudnnConvolutionDescriptor_t convolution = nullptr;
+  cudnnActivationDescriptor_t relu = nullptr;
+  int algorithm = 0;
+  void* workspace = nullptr;
+
+  explicit Plan(Conv2dProduct product_) : product(product_) {}
+  /// Delegates, so that what it made is destroyed when it throws.
+  Plan(const Context& ctx, Conv2dProduct product_, const Conv2dShape& s) : Plan(product_) {
+    constexpr auto kType = sizeof(T) == 2 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
+    CUDNN_CHECK(cudnnCreate(&handle));
+    CUDNN_CHECK(cudnnSetStream(handle, static_cast<cudaStream_t>(ctx.stream)));
+    CUDNN_CHECK(cudnnCreateTensorDescriptor(&x));
+    CUDNN_CHECK(cudnnCreateTensorDescriptor(&y));
+    CUDNN_CHECK(cudnnCreateTensorDescriptor(&bias));
+    CUDNN_CHECK(cudnnCreateFilterDescriptor(&w));
+    CUDNN_CHECK(cudnnCreateConvolutionDescriptor(&convolution));
+    CUDNN_CHECK(cudnnCreateActivationDescriptor(&relu));
+    CUDNN_CHECK(cudnnSetTensor4dDescriptor(x, CUDNN_TENSOR_NHWC, kType, s.N, s.C, s.H, s.W));
+    CUDNN_CHECK(cudnnSetTensor4dDescriptor(y, CUDNN_TENSOR_NHWC, kType, s.N, s.K, s.P, s.Q));
+    CUDNN_CHECK(cudnnSetTensor4dDescriptor(bias, CUDNN_TENSOR_NHWC, kType, 1, s.K, 1, 1));
+    CUDNN_CHECK(cudnnSetFilter4dDescriptor(w, kType, CUDNN_TENSOR_NHWC, s.K, s.C, s.R, s.S));
+    CUDNN_CHECK(cudnnSetConvolution2dDescriptor(convolution, s.pad_h, s.pad_w, s.stride_h, s.stride_w, s.dilation_h,
+                                                s.dilation_w, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
+    const bool strict = sizeof(T) == 4 && ctx.math == Math::kFp32;
+    CUDNN_CHECK(cudnnSetConvolutionMathType(convolution, strict ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH));
+    CUDNN_CHECK(cudnnSetActivationDescriptor(relu, CUDNN_ACTIVATION_RELU, CUDNN_NOT_PROPAGATE_NAN, 0));
+    int n = 0, k = 0, p = 0, q = 0;
+    CUDNN_CHECK(cudnnGetConvolution2dForwardOutputDim(convolution, x, w, &n, &k, &p, &q));
+    if (p != s.P || q != s.Q) throw Error(Exit::kUsage, "cuDNN: padding differs above and below");
+    CUDA_CHECK(cudaMalloc(&workspace, kWorkspace));
+  }
+  ~Plan() {
+    static_cast<void>(cudaFree(workspace));
+    if (relu) cudnnDestroyActivationDescriptor(relu);
+    if (convolution) cudnnDestroyConvolutionDescriptor(convolution);
+    if (w) cudnnDestroyFilterDescriptor(w);
+    for (auto tensor : {x, y, bias}) {
+      if (tensor) cudnnDestroyTensorDescriptor(tensor);
+    }
+    if (handle) cudnnDestroy(handle);
+  }
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+
+  /// Takes the fastest of the algorithms found.
+  template <class Found, class Search>
+  void choose(Search search) {
+    Found found[kAlgorithms];
+    int count = 0;
+    CUDNN_CHECK(search(&count, found));
+    if (count == 0 || found[0].status != CUDNN_STATUS_SUCCESS) throw Error(Exit::kUsage, "cuDNN: no algorithm");
+    algorithm = static_cast<int>(found[0].algo);
+    CUDNN_CHECK(cudnnSetConvolutionMathType(convolution, found[0].mathType));
+  }
+  void search(const T* in, const T* other, T* out) {
+    if (product == Conv2dProduct::kForward) {
+      choose<cudnnConvolutionFwdAlgoPerf_t>([&](int* count, auto* found) {
+        return cudnnFindConvolutionForwardAlgorithmEx(handle, x, in, w, other, convolution, y, out, kAlgorithms, count,
+                                                      found, workspace, kWorkspace);
+      });
+    } else if (product == Conv2dProduct::kBackwardInput) {
+      choose<cudnnConvolutionBwdDataAlgoPerf_t>([&](int* count, auto* found) {
+        return cudnnFindConvolutionBackwardDataAlgorithmEx(handle, w, other, y, in, convolution, x, out, kAlgorithms,
+                                                           count, found, workspace, kWorkspace);
+      });
+    } else {
+      choose<cudnnConvolutionBwdFilterAlgoPerf_t>([&](int* count, auto* found) {
+        return cudnnFindConvolutionBackwardFilterAlgorithmEx(handle, x, in, y, other, convolution, w, out, kAlgorithms,
+                                                             count, found, workspace, kWorkspace);
+      });
+    }
+  }
+};
+
+template <class T>
+CudnnConv2d<T>::CudnnConv2d(const Context& ctx, Conv2dProduct product, const Conv2dShape& s, const T* in,
+                            const T* other, T* out)
+    : plan_(std::make_unique<Plan>(ctx, product, s)) {
+  plan_->search(in, other, out);
+}
+template <class T>
+CudnnConv2d<T>::~CudnnConv2d() = default;
+
+template <class T>
+void CudnnConv2d<T>::run(const T* in, const T* other, T* out) const {
+  const Plan& p = *plan_;
+  if (p.product == Conv2dProduct::kForward) {
+    CUDNN_CHECK(cudnnConvolutionForward(p.handle, &kOne, p.x, in, p.w, other, p.convolution,
+                                        static_cast<cudnnConvolutionFwdAlgo_t>(p.algorithm), p.workspace, kWorkspace,
+                                        &kZero, p.y, out));
+  } else if (p.product == Conv2dProduct::kBackwardInput) {
+    CUDNN_CHECK(cudnnConvolutionBackwardData(p.handle, &kOne, p.w, other, p.y, in, p.convolution,
+                                             static_cast<cudnnConvolutionBwdDataAlgo_t>(p.algorithm), p.workspace,
+                                             kWorkspace, &kZero, p.x, out));
+  } else {
+    CUDNN_CHECK(cudnnConvolutionBackwardFilter(p.handle, &kOne, p.x, in, p.y, other, p.convolution,
+                                               static_cast<cudnnConvolutionBwdFilterAlgo_t>(p.algorithm), p.workspace,
+                                               kWorkspace, &kZero, p.w, out));
+  }
+}
+
+template <class T>
+void CudnnConv2d<T>::run_bias_relu(const T* x, const T* w, const T* bias, T* y) const {
+  const Plan& p = *plan_;
+  // Fused relu has one algorithm; where the search took another, cuDNN would refuse.
+  CUDNN_CHECK(cudnnConvolutionBiasActivationForward(p.handle, &kOne, p.x, x, p.w, w, p.convolution,
+                                                    CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM, p.workspace,
+                                                    kWorkspace, &kZero, p.y, y, p.bias, bias, p.relu, p.y, y));
+}
+
+template class CudnnConv2d<float>;
+template class CudnnConv2d<bf16>;
+
+}  // namespace hourglass::bench
