@@ -36,7 +36,10 @@ void add_case(const std::string& technique, NearestCodebookShape s, Search searc
 int main(int argc, char** argv) {
   for (const NearestCodebookShape& s : test::kNearestCodebookTimed) {
     if (s.K <= 1024 && s.D == 64) add_case("reference", s, cpu::nearest_codebook<float>);
-    for (const cpu::CodebookSearchLevel& level : cpu::codebook_search_levels()) add_case(level.name, s, level.search);
+    const auto& levels = cpu::codebook_search_levels();
+    for (const cpu::CodebookSearchLevel& level : levels) {
+      add_case(&level == &levels.front() ? "simd" : level.name, s, level.search);
+    }
   }
   return run(argc, argv);
 }

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hourglass beside PyTorch on the CPU, in one run.
 
-    benchmarks/peers/compare.py --build build/dev [step] [latent] [conv]
+    benchmarks/peers/compare.py --build build/dev [step] [latent] [conv] [codebook]
 
 Each case starts the peer, lets it warm up all its variants, then times ours and the peer in turn (A B A B ...), each on
 as many threads. A row of the table is the median of the rounds, for the fastest PyTorch variant, and its ratio; `range`
@@ -26,6 +26,7 @@ CASES = {
     "step": ["128", "4096"],
     "latent": ["128x20", "4096x256", "39063x256"],
     "conv": [f"{layer}-{part}" for layer in LAYERS for part in ("forward", "backward")],
+    "codebook": ["16384x64x8192", "16384x8x16384"],
 }
 
 
@@ -60,6 +61,13 @@ def ours_conv(build, case, threads, seconds):
     return total
 
 
+def ours_codebook(build, shape, threads, seconds):
+    """Seconds for the exact indices and distances."""
+    device = "cpu" if threads == 1 else f"cpu-{threads}t"
+    pattern = f"^nearest_codebook/simd/{shape}/f32/{device}(/|$)"
+    return microbenchmark(build / "benchmarks/bench_nearest_codebook", pattern, seconds / 2)
+
+
 def is_transposed(layer):
     return layer.startswith("T") or layer in ("vae3", "vae4")
 
@@ -88,7 +96,7 @@ class Peer:
     """A peer that serves one case."""
 
     def __init__(self, kind, case, threads, warm_up):
-        option = {"step": "--batch", "latent": "--shape", "conv": "--layer"}[kind]
+        option = {"step": "--batch", "latent": "--shape", "conv": "--layer", "codebook": "--shape"}[kind]
         script = FOLDER / f"pytorch_{kind}.py"
         command = [sys.executable, script, "--serve", option, case, "--threads", str(threads), "--warm-up", str(warm_up)]
         self.process = subprocess.Popen(
@@ -118,7 +126,7 @@ class Peer:
 
 
 def compare(kind, case, threads, options):
-    ours_of = {"step": ours_step, "latent": ours_latent, "conv": ours_conv}[kind]
+    ours_of = {"step": ours_step, "latent": ours_latent, "conv": ours_conv, "codebook": ours_codebook}[kind]
     if kind == "conv":
         case = with_batch(options.build, case)
     ours, theirs = [], []
@@ -184,7 +192,7 @@ def row(result):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("benchmarks", nargs="*", metavar="step|latent|conv", help="default: step latent")
+    parser.add_argument("benchmarks", nargs="*", metavar="step|latent|conv|codebook", help="default: step latent")
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build/dev"))
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--cases", nargs="+", help="batch sizes or shapes instead of the usual ones")
@@ -195,7 +203,7 @@ def main():
     options = parser.parse_args()
     unknown = set(options.benchmarks) - CASES.keys()
     if unknown:
-        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}: expected step, latent or conv")
+        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}: expected step, latent, conv or codebook")
 
     print(machine(), flush=True)
     results, rows = [], [["case", "threads", "hourglass", "pytorch", "variant", "ratio", "range", "spread"]]
