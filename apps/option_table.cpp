@@ -124,8 +124,9 @@ void add_model_rows(TrainOptions& o, OptionTable& table) {
 void add_objective_rows(TrainOptions& o, OptionTable& table) {
   add(table, "Objective: reconstruction + beta * KL, in nats an image, mean over the batch",
       {
-          {"likelihood", &o.likelihood, "NAME", "of a pixel given the code", one_of({"bernoulli", "gaussian"})},
-          {"sigma", &o.sigma, "X|learned", "standard deviation of the gaussian likelihood", above(0)},
+          {"likelihood", &o.likelihood, "NAME", "of a pixel given the code",
+           one_of({"bernoulli", "gaussian", "logistic"})},
+          {"sigma", &o.sigma, "X|learned|optimal", "standard deviation of the gaussian likelihood", above(0)},
           {"binarize", &o.binarize, "HOW",
            "draw each pixel as 0 or 1 with its gray as probability, once or in each step",
            one_of({"none", "static", "dynamic"})},

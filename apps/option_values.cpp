@@ -106,8 +106,9 @@ std::vector<int> read_widths(const Reading& r) {
 }
 
 Sigma read_sigma(const Reading& r) {
-  if (r.text == "learned") return {1, true};
-  return {read_double(r, ", or learned"), false};
+  if (r.text == "learned") return {1, true, false};
+  if (r.text == "optimal") return {1, false, true};
+  return {read_double(r, ", learned or optimal"), false, false};
 }
 
 Duration read_duration(const Reading& r) {
@@ -212,7 +213,9 @@ std::string to_text(const OptionRow& row) {
                         [](const double* field) { return shortest(*field); },
                         [](const std::string* field) { return *field; },
                         [](const std::vector<int>* field) { return field->empty() ? "none" : join(*field, ","); },
-                        [](const Sigma* field) { return field->learned ? "learned" : shortest(field->value); },
+                        [](const Sigma* field) {
+                          return field->learned ? "learned" : field->optimal ? "optimal" : shortest(field->value);
+                        },
                         [](const Duration* field) { return duration_text(field->seconds); },
                         [](const ImageSize* field) { return to_text(*field); },
                         [](const MemorySize* field) { return memory_text(field->bytes); },

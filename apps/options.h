@@ -22,10 +22,11 @@ struct MemorySize {
   int64_t bytes = 0;  ///< 0: not given
 };
 
-/// Standard deviation of a Gaussian likelihood: a number, or learned.
+/// Standard deviation of a Gaussian likelihood: a number, learned or optimal.
 struct Sigma {
   double value = 1;
   bool learned = false;  ///< a parameter, starting at 1
+  bool optimal = false;  ///< the one that suits each batch best
 };
 
 struct TrainOptions {

@@ -81,7 +81,7 @@ Dataset load_data(const TrainOptions& o) {
   data.test_fraction = o.test_fraction;
   data.val_fraction = o.val_fraction;
   data.skip_bad = o.skip_bad;
-  data.unit_range = o.likelihood == "bernoulli";
+  data.unit_range = o.likelihood != "gaussian";
   return load_dataset(data);
 }
 
@@ -104,9 +104,12 @@ ModelConfig model_config(const TrainOptions& o, const Dataset& dataset) {
   if (m.spatial_code) m.latent = m.trunk_size();
   m.activation = parse_activation(o.activation);
   m.code_activation = parse_activation(o.code_activation);
-  m.likelihood = o.likelihood == "gaussian" ? LikelihoodKind::kGaussian : LikelihoodKind::kBernoulli;
+  m.likelihood = o.likelihood == "gaussian"   ? LikelihoodKind::kGaussian
+                 : o.likelihood == "logistic" ? LikelihoodKind::kLogistic
+                                              : LikelihoodKind::kBernoulli;
   m.sigma = o.sigma.value;
   m.learned_sigma = o.sigma.learned;
+  m.optimal_sigma = o.sigma.optimal;
   m.tied_weights = o.tied_weights;
   return m;
 }
@@ -172,17 +175,21 @@ EvaluationOptions evaluation_options(const Json& objective, int batch, uint32_t 
 
 std::string objective_text(const TrainOptions& o, const Dataset& d) {
   const std::string sum = "sum over " + std::to_string(d.dim()) + " values";
-  std::string text = o.likelihood == "bernoulli" ? "-log Bernoulli(x | y)" : "-log N(x | y, sigma^2)";
+  std::string text = o.likelihood == "bernoulli"  ? "-log Bernoulli(x | y)"
+                     : o.likelihood == "gaussian" ? "-log N(x | y, sigma^2)"
+                                                  : "-log DiscretizedLogistic(x | y, s)";
   if (o.is_vae()) text += " + " + number(o.beta) + " KL(q(z|x) || N(0, I))";
   text += "; nats, " + sum;
   if (o.is_vae()) text += " and " + std::to_string(o.latent) + " latents";
   text += ", mean over the batch";
   if (o.corrupt != "none") text += "; x is encoded with noise on it, " + o.corrupt + ", clipped to 0..1";
-  if (o.likelihood == "gaussian" && !o.sigma.learned) {
+  if (o.likelihood == "gaussian" && !o.sigma.learned && !o.sigma.optimal) {
     // A S + B KL, S the squared error: the optimum of a VAE with observation variance B / (2 A).
     const double a = 0.5 / (o.sigma.value * o.sigma.value), b = o.is_vae() ? o.beta : 1;
     text += "; = " + number(a) + " squared error + " + (o.is_vae() ? number(b) + " KL + " : "") +
             "a constant, observation variance " + number(b / (2 * a));
+  } else if (o.sigma.optimal) {
+    text += "; sigma^2 is the batch's mean squared error: D/2 log(2 pi e mse)";
   } else if (o.likelihood == "gaussian") {
     text += "; sigma is learned, and with it the observation variance";
   }

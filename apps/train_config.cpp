@@ -149,6 +149,7 @@ void check_together(const TrainOptions& o) {
     expect_initial(o, {"tied-weights"}, "the model vae or ae without --encoder");
   }
   if (o.likelihood != "gaussian") expect_initial(o, {"sigma"}, "--likelihood gaussian");
+  if (o.likelihood == "logistic") expect_initial(o, {"binarize"}, "--likelihood bernoulli or gaussian");
   if (o.optimizer != "sgd") expect_initial(o, {"momentum", "nesterov"}, "--optimizer sgd");
   if (o.nesterov && o.momentum == 0) throw Error(Exit::kUsage, "--nesterov expects a --momentum above 0, given 0");
   if (o.optimizer != "adam" && o.optimizer != "adamw") expect_initial(o, {"adam-eps"}, "--optimizer adam or adamw");

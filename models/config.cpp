@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/config.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/base/error.h"
@@ -31,7 +32,15 @@ Activation activation_from(const Json& json, const char* key) {
 
 const char* name_of(ModelKind kind) { return kind == ModelKind::kVae ? "vae" : "ae"; }
 const char* name_of(LikelihoodKind likelihood) {
-  return likelihood == LikelihoodKind::kBernoulli ? "bernoulli" : "gaussian";
+  switch (likelihood) {
+    case LikelihoodKind::kBernoulli:
+      return "bernoulli";
+    case LikelihoodKind::kGaussian:
+      return "gaussian";
+    case LikelihoodKind::kLogistic:
+      return "logistic";
+  }
+  return "unknown";
 }
 
 Architecture ModelConfig::trunk_layers() const {
@@ -85,6 +94,7 @@ void ModelConfig::check() const {
     expect(trunk_size() == latent, "--latent", "the size of the encoder's output", std::to_string(latent));
   }
   decoder_layers();
+  expect(!learned_sigma || !optimal_sigma, "--sigma", "learned or optimal", "both");
   expect(sigma > 0 && std::isfinite(sigma), "--sigma", "a positive number or learned", std::to_string(sigma));
   expect(kind == ModelKind::kAutoencoder || code_activation == Activation::kNone, "--code-activation",
          "none for a VAE, whose code is a Gaussian", activation_name(code_activation));
@@ -107,6 +117,7 @@ Json to_json(const ModelConfig& c) {
                        {"likelihood", name_of(c.likelihood)},
                        {"sigma", c.sigma},
                        {"learned_sigma", c.learned_sigma},
+                       {"optimal_sigma", c.optimal_sigma},
                        {"tied_weights", c.tied_weights}});
 }
 
@@ -134,12 +145,15 @@ ModelConfig model_config_from_json(const Json& json) {
     c.encoder = json.get_string("encoder");
     c.decoder = json.get_string("decoder");
     c.spatial_code = json.get_bool("spatial_code");
+    if (json.find("optimal_sigma")) c.optimal_sigma = json.get_bool("optimal_sigma");
   }
   c.activation = activation_from(json, "activation");
   c.code_activation = activation_from(json, "code_activation");
   const std::string& likelihood = json.get_string("likelihood");
-  if (likelihood != "bernoulli" && likelihood != "gaussian") unknown("likelihood", likelihood);
-  c.likelihood = likelihood == "bernoulli" ? LikelihoodKind::kBernoulli : LikelihoodKind::kGaussian;
+  const LikelihoodKind kinds[] = {LikelihoodKind::kBernoulli, LikelihoodKind::kGaussian, LikelihoodKind::kLogistic};
+  const auto* kind = std::find_if(std::begin(kinds), std::end(kinds), [&](auto k) { return name_of(k) == likelihood; });
+  if (kind == std::end(kinds)) unknown("likelihood", likelihood);
+  c.likelihood = *kind;
   c.sigma = json.get_number("sigma");
   c.learned_sigma = json.get_bool("learned_sigma");
   c.tied_weights = json.get_bool("tied_weights");

@@ -12,7 +12,7 @@
 namespace hourglass {
 
 enum class ModelKind { kAutoencoder, kVae };
-enum class LikelihoodKind { kBernoulli, kGaussian };
+enum class LikelihoodKind { kBernoulli, kGaussian, kLogistic };
 
 struct ModelConfig {
   ModelKind kind = ModelKind::kVae;
@@ -27,6 +27,7 @@ struct ModelConfig {
   LikelihoodKind likelihood = LikelihoodKind::kBernoulli;
   double sigma = 1;            ///< standard deviation of the Gaussian likelihood
   bool learned_sigma = false;  ///< learn it, one scalar, from `sigma` on
+  bool optimal_sigma = false;  ///< the one that suits each batch best
   bool tied_weights = false;   ///< the decoder uses the encoder's weights, transposed
 
   int pixels() const { return height * width * channels; }
@@ -43,7 +44,7 @@ struct ModelConfig {
 };
 
 const char* name_of(ModelKind kind);             ///< "ae", "vae"
-const char* name_of(LikelihoodKind likelihood);  ///< "bernoulli", "gaussian"
+const char* name_of(LikelihoodKind likelihood);  ///< "bernoulli", "gaussian", "logistic"
 
 Json to_json(const ModelConfig& config);
 /// Throws as `json` was read: Error(kCheckpoint) for a checkpoint.

@@ -49,6 +49,7 @@ Evaluator::Evaluator(Runtime& runtime, const Model& model, const SampleStore& st
                      const EvaluationOptions& options, Dtype dtype)
     : options_(options),
       model_(&model),
+      bytes_(store.dtype == Dtype::kU8 && options.binarize == Binarization::kNone),
       binary_(options.binarize != Binarization::kNone || zeros_and_ones(store, split)),
       source_(runtime.ctx(), store, split, batch_options(options, split.size()), dtype),
       tape_(runtime.ctx(), runtime.arena()) {
@@ -127,20 +128,29 @@ Evaluation Evaluator::run(const std::function<void(int64_t)>& report) {
     const double mean = sums.mu[d] / n;
     e.active_units += sums.mu_square[d] / n - mean * mean > 0.01;
   }
-  const bool bernoulli = model_->config().likelihood == LikelihoodKind::kBernoulli;
+  double variance = 1;
+  if (model_->likelihood().optimal_sigma()) {
+    variance = Likelihood::best_variance(e.reconstruction, pixels);
+    e.reconstruction = Likelihood::nll(e.reconstruction, pixels, variance);
+    e.objective = e.reconstruction + options_.beta * e.kl;
+  }
+  const LikelihoodKind likelihood = model_->config().likelihood;
+  const bool bernoulli = likelihood == LikelihoodKind::kBernoulli;
   if (e.kind == ModelKind::kAutoencoder) {
     if (bernoulli) e.bce = e.reconstruction / pixels;
-  } else if (bernoulli && binary_) {
+  } else if ((bernoulli && binary_) || (likelihood == LikelihoodKind::kLogistic && bytes_)) {
     e.bits_per_dim = e.neg_elbo() / pixels / std::log(2.0);
   } else {
     e.note = bernoulli ? "bits_per_dim is null: a Bernoulli likelihood of grey pixels is no probability of the stored "
                          "values; do not compare these bounds with published log-likelihoods"
-                       : "bits_per_dim is null: a Gaussian density of pixels is no probability of the stored values";
+             : likelihood == LikelihoodKind::kLogistic
+                 ? "bits_per_dim is null: the logistic likelihood is one of 8-bit pixels, and these are not stored so"
+                 : "bits_per_dim is null: a Gaussian density of pixels is no probability of the stored values";
   }
   if (importance_) {
     e.iwae_samples = options_.iwae_samples;
     const auto inner = [&](int64_t decoded) { report(source_.size() + decoded); };
-    e.iwae_bound = importance_->run(report ? std::function<void(int64_t)>(inner) : nullptr);
+    e.iwae_bound = importance_->run(variance, report ? std::function<void(int64_t)>(inner) : nullptr);
   }
   e.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return e;

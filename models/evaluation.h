@@ -74,6 +74,7 @@ class Evaluator {
 
   EvaluationOptions options_;
   const Model* model_;
+  bool bytes_;   // the data are 8-bit pixels
   bool binary_;  // the data are zeros and ones
   BatchSource source_;
   Tape tape_;

@@ -65,19 +65,22 @@ void ImportanceBound::record(Chunk& chunk) {
   chunk.terms.logvar_sum = row_sum(tape_, q.logvar);
 }
 
-std::vector<double> ImportanceBound::log_weights(const Chunk& chunk) const {
+std::vector<double> ImportanceBound::log_weights(const Chunk& chunk, double variance) const {
   const auto values = [this](const Var& v) { return host_values(tape_.ctx(), v); };
   const std::vector<double> nll = values(chunk.terms.nll), z_square = values(chunk.terms.z_square),
                             eps_square = values(chunk.terms.eps_square), logvar_sum = values(chunk.terms.logvar_sum);
+  const double pixels = model_->config().pixels();
+  const bool optimal_sigma = model_->likelihood().optimal_sigma();
   std::vector<double> weights(nll.size());
   for (size_t r = 0; r < weights.size(); ++r) {
     const size_t image = r / static_cast<size_t>(chunk.draws);
-    weights[r] = -nll[r] - 0.5 * z_square[r] + 0.5 * eps_square[r] + 0.5 * logvar_sum[image];
+    weights[r] = -(optimal_sigma ? Likelihood::nll(nll[r], pixels, variance) : nll[r]) - 0.5 * z_square[r] +
+                 0.5 * eps_square[r] + 0.5 * logvar_sum[image];
   }
   return weights;
 }
 
-double ImportanceBound::run(const std::function<void(int64_t)>& report) {
+double ImportanceBound::run(double variance, const std::function<void(int64_t)>& report) {
   double total = 0;
   for (int64_t first = 0; first < source_.size(); first += kImages) {
     const int rows = source_.select(first);
@@ -86,7 +89,7 @@ double ImportanceBound::run(const std::function<void(int64_t)>& report) {
       Chunk& chunk = samples_ - draw >= whole_.draws ? whole_ : rest_;
       write_device(tape_.ctx(), first_draw_.as<int32_t>(), draw);
       chunk.graph->run();
-      cpu::log_sum_exp_update(Context{}, {rows, chunk.draws}, log_weights(chunk).data(), largest.data(),
+      cpu::log_sum_exp_update(Context{}, {rows, chunk.draws}, log_weights(chunk, variance).data(), largest.data(),
                               scaled_sum.data());
       draw += chunk.draws;
       if (report) report(first * samples_ + int64_t{rows} * draw);

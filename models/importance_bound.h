@@ -22,8 +22,9 @@ class ImportanceBound {
   ImportanceBound(Runtime& runtime, const Model& model, const SampleStore& store, const std::vector<int32_t>& split,
                   const BatchOptions& options, int samples, Dtype dtype);
 
+  /// `variance`: of the Gaussian likelihood whose sigma is the optimal one; else it is not used.
   /// `report` is told how many draws are decoded, of samples times images.
-  double run(const std::function<void(int64_t)>& report = {});
+  double run(double variance, const std::function<void(int64_t)>& report = {});
   size_t bytes() const;
 
  private:
@@ -37,7 +38,7 @@ class ImportanceBound {
     std::unique_ptr<StepGraph> graph;
   };
   void record(Chunk& chunk);
-  std::vector<double> log_weights(const Chunk& chunk) const;
+  std::vector<double> log_weights(const Chunk& chunk, double variance) const;
 
   const Model* model_;
   int samples_;

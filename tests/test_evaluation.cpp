@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <numeric>
 
 #include "models/evaluation.h"
@@ -185,6 +186,55 @@ TEST(evaluation, mse_and_psnr_against_the_definition) {
       EXPECT_NEAR(e.psnr, psnr, 1e-12 * psnr);
     }
   }
+}
+
+/// With the optimal sigma the value is that of the fixed sigma it stands for, the least of all, whatever the batch.
+TEST(evaluation, an_optimal_sigma_is_the_best_of_the_split) {
+  TrainerOptions options = options_of(ModelKind::kVae, LikelihoodKind::kGaussian);
+  options.model.optimal_sigma = true;
+  const Evaluation best = Trained(options, 0).evaluate();
+  // reconstruction = D/2 log(2 pi e v)
+  const double variance = std::exp(2 * best.reconstruction / 64 - 1) / (2 * std::numbers::pi);
+  EvaluationOptions seven;
+  seven.batch = 7;
+  EXPECT_NEAR(Trained(options, 0).evaluate(seven).reconstruction, best.reconstruction,
+              1e-6 * std::abs(best.reconstruction));
+  options.model.optimal_sigma = false;
+  for (const double factor : {1.0, 0.9, 1.1}) {
+    options.model.sigma = factor * std::sqrt(variance);
+    const double fixed = Trained(options, 0).evaluate().reconstruction;
+    if (factor == 1.0) {
+      EXPECT_NEAR(fixed, best.reconstruction, 1e-5 * std::abs(fixed));
+    } else {
+      EXPECT_GT(fixed, best.reconstruction + 0.1);
+    }
+  }
+}
+
+TEST(evaluation, an_optimal_sigma_has_an_importance_bound) {
+  TrainerOptions options = options_of(ModelKind::kVae, LikelihoodKind::kGaussian);
+  options.model.optimal_sigma = true;
+  EvaluationOptions e;
+  e.iwae_samples = 20;
+  const Evaluation trained = Trained(options, 300).evaluate(e);
+  EXPECT_GT(*trained.iwae_bound, trained.elbo());
+  EXPECT_LT(*trained.iwae_bound, trained.elbo() + 5);
+  EXPECT_LT(trained.neg_elbo(), Trained(options, 0).evaluate().neg_elbo());
+}
+
+TEST(evaluation, a_logistic_likelihood_gives_bits_per_dimension_of_bytes) {
+  const Trained trained(options_of(ModelKind::kVae, LikelihoodKind::kLogistic), 300);
+  const Evaluation e = trained.evaluate();
+  ASSERT_TRUE(e.bits_per_dim);
+  EXPECT_NEAR(*e.bits_per_dim, e.neg_elbo() / 64 / std::log(2.0), 1e-12);
+  EXPECT_LT(*e.bits_per_dim, 8);  // 8 bits a pixel is what no model at all needs
+  std::vector<float> floats(trained.data.bytes.begin(), trained.data.bytes.end());
+  for (float& value : floats) value /= 255;
+  Runtime runtime({"cpu", 1});
+  const SampleStore store{floats.data(), Dtype::kF32, 75, 64};
+  const Evaluation of_floats = Evaluator(runtime, trained.trainer.model(), store, trained.data.split, {}).run();
+  EXPECT_FALSE(of_floats.bits_per_dim);
+  EXPECT_NE(of_floats.note.find("8-bit"), std::string::npos);
 }
 
 TEST(evaluation, psnr_of_a_perfect_picture_is_bounded) {

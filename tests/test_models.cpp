@@ -60,6 +60,10 @@ TEST(models, gradients_of_whole_models) {
       check_model(vae, 1);
       check_model(vae, 3);
       check_model(ae, 1);
+      if (!tied && likelihood == LikelihoodKind::kGaussian) {
+        vae.likelihood = LikelihoodKind::kLogistic;
+        check_model(vae, 2);
+      }
       ae.code_activation = Activation::kSigmoid;
       ae.hidden = {};
       check_model(ae, 1);
