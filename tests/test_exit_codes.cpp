@@ -155,7 +155,7 @@ TEST_F(ExitCodes, NotFinite6KeepsTheParametersAndNamesStepAndOp) {
   }
   const test::Outcome look =
       train("shapes:8:100", {"--optimizer", "sgd", "--lr", "1e30", "--overwrite", "--detect-anomaly"});
-  expect_refused(look, 6, {"step 1", "linear: output"});
+  expect_refused(look, 6, {"step 1", "gaussian_head: output"});
 }
 
 TEST_F(ExitCodes, Checkpoint7ForeignNewerOrOfAnotherModel) {

@@ -49,7 +49,7 @@ TEST(Jpeg, EveryTruncationIsRefused) {
 // Cut within the pixels and closed with a marker: libjpeg would paint the rest gray and only warn.
 TEST(Jpeg, MissingPixelsBeforeTheEndMarkerAreRefused) {
   std::vector<uint8_t> bytes = encode_jpeg(smooth_image(64, 64, 3));
-  bytes.resize(bytes.size() - 200);
+  bytes.erase(bytes.end() - 200, bytes.end());
   bytes.insert(bytes.end(), {0xff, 0xd9});
   expect_error([&] { parse(bytes); }, Exit::kData, {"sample", "bad JPEG"});
 }
