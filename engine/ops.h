@@ -98,11 +98,34 @@ Var upsample2d(Tape& tape, const Var& x, int factor_h, int factor_w);
 /// `noise`, of one draw.
 Var corrupt(Tape& tape, const Var& x, const Corruption& corruption, const Noise& noise);
 
-// Normalization ------------------------------------------------------------------------------ kernels/group_norm.h
+// Normalization: x (N, H, W, C) or (N, C); gamma and beta (C), or empty: 1 and 0
+// ---------------------------------------------------------------- kernels/group_norm.h, kernels/batch_norm.h
 
-/// Normalizes groups of neighbouring channels of each sample over its pixels. x (N, H, W, C) or (N, C); gamma and beta
-/// (C), or empty: 1 and 0.
+/// Normalizes groups of neighbouring channels of each sample over its pixels.
 Var group_norm(Tape& tape, const Var& x, const Var& gamma, const Var& beta, int groups, double eps = 1e-5);
+
+/// The moving averages by which batch_norm normalizes outside training: state of the model, changed by the commit of a
+/// training step alone.
+class RunningMoments {
+ public:
+  /// Adds states `name`.running_mean and `name`.running_var, zeros and ones, and the statistics of a step. Before the
+  /// slabs are allocated.
+  RunningMoments(Parameters& parameters, const std::string& name, int channels, double momentum = 0.1);
+
+  Var mean() const { return mean_->var; }
+  Var var() const { return var_->var; }
+
+ private:
+  friend Var batch_norm(Tape&, const Var&, const Var&, const Var&, const RunningMoments&, double);
+  double momentum_;
+  const State *mean_, *var_;
+  Leaf* moments_;
+};
+
+/// Normalizes each channel over all samples and pixels: in training with the moments of this batch, which join the
+/// running ones when the step commits; in evaluation with the running ones.
+Var batch_norm(Tape& tape, const Var& x, const Var& gamma, const Var& beta, const RunningMoments& running,
+               double eps = 1e-5);
 
 // Reductions over the last index: x (N, D) to y (N), in fixed order --------------------------- kernels/row_reduce.h
 

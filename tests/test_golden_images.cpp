@@ -5,6 +5,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "kernels/batch_norm.h"
 #include "kernels/discretized_logistic.h"
 #include "kernels/group_norm.h"
 #include "kernels/optimal_gaussian.h"
@@ -136,6 +137,37 @@ void check_group_norm(const F& f) {
 TEST(GoldenImages, GroupNorm) {
   check_group_norm(Form<double, false>{});
   check_group_norm(Form<float, false>{});
+}
+
+TEST(GoldenImages, BatchNorm) {
+  every_form([](auto f) {
+    using T = typename std::decay_t<decltype(f)>::T;
+    f.golden = Golden("batch_norm");
+    const BatchNormShape s{60, 6, 1e-3};
+    const auto gamma = f.in("gamma"), beta = f.in("beta");
+    std::vector<T> scratch(batch_norm_scratch_bytes(s, 1));
+    Guarded<T> running_mean(std::vector<T>(6, 0)), running_var(std::vector<T>(6, 1)), mean(6), rstd(6), moments(18);
+    for (const std::string step : {"0/", "1/", "2/"}) {
+      const auto x = f.in(step + "x"), dy = f.in(step + "dy");
+      auto y = f.like(step + "y"), dx = f.like(step + "dx"), dgamma = f.like("gamma"), dbeta = f.like("beta");
+      RUN(batch_norm_forward, s, x.data(), gamma.data(), beta.data(), scratch.data(), y.data(), mean.data(),
+          rstd.data(), {moments.data()});
+      RUN(batch_norm_backward, s, x.data(), gamma.data(), mean.data(), rstd.data(), dy.data(), scratch.data(),
+          {dx.data()}, {dgamma.data()}, {dbeta.data()});
+      cpu::batch_norm_update<T>({}, 6, 0.1, nullptr, moments.data(), running_mean.data(), running_var.data());
+      f.expect(step + "y", y, 60);
+      f.expect(step + "dx", dx, 60);
+      f.expect(step + "dgamma", dgamma, 60);
+      f.expect(step + "dbeta", dbeta, 60);
+      f.expect(step + "running_mean", running_mean, 60);
+      f.expect(step + "running_var", running_var, 60);
+    }
+    const auto x = f.in("inference/x");
+    auto y = f.like("inference/y");
+    RUN(batch_norm_inference, BatchNormShape({40, 6, 1e-3}), x.data(), gamma.data(), beta.data(), running_mean.data(),
+        running_var.data(), y.data());
+    f.expect("inference/y", y);
+  });
 }
 
 template <class F>

@@ -5,6 +5,7 @@
 #include "engine/dispatch.h"
 #include "engine/ops.h"
 #include "engine/ops/check.h"
+#include "engine/ops/memory.h"
 #include "kernels/nearest_codebook.h"
 #include "kernels/vector_quantize.h"
 
@@ -23,11 +24,6 @@ VectorQuantizeShape quantize_shape(const char* op, const Var& x, const Var& code
   for (int i = 0; i + 1 < rank; ++i) rows *= x.shape[i];
   if (rows > std::numeric_limits<int>::max()) refuse(op, "more than 2147483647 positions: " + to_string(x.shape));
   return {static_cast<int>(rows), codebook.shape[1], codebook.shape[0]};
-}
-
-/// Memory of a kernel until the rewind: what ops launch forward has no record that could give it back.
-Var scratch_of(Tape& tape, size_t bytes) {
-  return tape.constant({static_cast<int64_t>((bytes + sizeof(int32_t) - 1) / sizeof(int32_t))}, Dtype::kI32);
 }
 
 CodeRows rows_of(const SortedCodes& sorted) {
@@ -59,13 +55,6 @@ Quantized quantize_values(Tape& tape, const VectorQuantizeShape& s, const Var& x
       },
       loss);
   return result;
-}
-
-/// Adds to a statistic, or sets it, as the step so far has it.
-Slot statistic_slot(Leaf* leaf) {
-  const Slot slot{leaf->grad, leaf->written ? Write::kAdd : Write::kSet};
-  leaf->written = true;
-  return slot;
 }
 
 }  // namespace

@@ -56,6 +56,26 @@ def group_norm_cases(g):
         g.backward(case, channels_last(y), leaves)
 
 
+def batch_norm():
+    """Three training steps and an inference, NHWC, with PyTorch's default momentum."""
+    g, C = Golden(), 6
+    running = {"running_mean": torch.zeros(C, dtype=F64), "running_var": torch.ones(C, dtype=F64)}
+    leaves = {name: g.uniform(name, C) for name in ("gamma", "beta")}
+
+    def normalize(x, training):
+        y = F.batch_norm(channels_first(x), *running.values(), *leaves.values(), training=training, eps=1e-3)
+        return channels_last(y)
+
+    for step in range(3):
+        x = g.uniform(f"{step}/x", 3, 4, 5, C, low=-1 - step)
+        g.backward(str(step), normalize(x, True), {"x": x} | leaves)
+        for name, value in running.items():
+            g.output(f"{step}/{name}", value)
+    x = g.uniform("inference/x", 2, 4, 5, C)
+    g.output("inference/y", normalize(x, False))
+    return g.tensors
+
+
 def discretized_logistic_case(g):
     case = "discretized_logistic"
     levels = torch.randint(0, 256, (4, 12))

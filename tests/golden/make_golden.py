@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from golden_conv2d import conv2d
 from golden_format import F64, Golden, normals, read_safetensors, write_safetensors
-from golden_images import images
+from golden_images import batch_norm, images
 from golden_vector_quantize import vector_quantize
 from torch.distributions import Normal, kl_divergence
 
@@ -335,7 +335,8 @@ def vae_training_gaussian():
     return g.tensors
 
 
-MAKERS = (ops, optimizers, vae_gradients, vae_training_bernoulli, vae_training_gaussian, conv2d, images, vector_quantize)
+MAKERS = (ops, optimizers, vae_gradients, vae_training_bernoulli, vae_training_gaussian, conv2d, images, vector_quantize,
+          batch_norm)
 FILES = {f.__name__: f for f in MAKERS}
 
 
