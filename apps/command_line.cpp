@@ -102,6 +102,7 @@ Parsed chosen(const std::string& name, CommandOptions&& options) {
   if (name == "reconstruct") return std::move(options.reconstruct);
   if (name == "interpolate") return std::move(options.interpolate);
   if (name == "embed") return std::move(options.embed);
+  if (name == "kmeans") return std::move(options.kmeans);
   if (name == "info") return std::move(options.info);
   return std::move(options.doctor);
 }

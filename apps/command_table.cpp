@@ -103,6 +103,14 @@ std::vector<Command> command_table(CommandOptions& o) {
        "images first.",
        {"hourglass embed runs/flat --split train"},
        option_table(o.embed)},
+      {"kmeans",
+       "clusters of a table or of images",
+       "Writes centroids.npy (k, columns), assignments.npy and, where the data have them, labels.npy to --out, rows in "
+       "the order of the data, training rows first; for images also the picture centroids.png. Prints the inertia, "
+       "the sum of squared distances to the centroids, and mean_inertia, that of a row; with labels also the adjusted "
+       "Rand index and the normalized mutual information (arithmetic mean).",
+       {"hourglass kmeans --data table.npy --k 8", "hourglass kmeans --k 10 --restarts 4 --out clusters"},
+       option_table(o.kmeans)},
       {"info",
        "describe a run, a checkpoint or a data file",
        "",

@@ -17,6 +17,7 @@ struct CommandOptions {
   ReconstructOptions reconstruct;
   InterpolateOptions interpolate;
   EmbedOptions embed;
+  KMeansCommandOptions kmeans;
   InfoOptions info;
   DoctorOptions doctor;
 };

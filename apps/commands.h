@@ -12,6 +12,7 @@ int run_sample(const SampleOptions& options);
 int run_reconstruct(const ReconstructOptions& options);
 int run_interpolate(const InterpolateOptions& options);
 int run_embed(const EmbedOptions& options);
+int run_kmeans(const KMeansCommandOptions& options);
 int run_info(const InfoOptions& options);
 int run_doctor(const DoctorOptions& options);
 

@@ -24,6 +24,7 @@ struct Run {
   int operator()(const ReconstructOptions& options) const { return run_reconstruct(options); }
   int operator()(const InterpolateOptions& options) const { return run_interpolate(options); }
   int operator()(const EmbedOptions& options) const { return run_embed(options); }
+  int operator()(const KMeansCommandOptions& options) const { return run_kmeans(options); }
   int operator()(const InfoOptions& options) const { return run_info(options); }
   int operator()(const DoctorOptions& options) const { return run_doctor(options); }
 };

@@ -41,7 +41,8 @@ void add(OptionTable& table, const char* group, OptionTable rows) {
   }
 }
 
-constexpr double kMostThreads = 1024, kLargestBatch = 1 << 24, kWidestLayer = 1 << 20, kLargestSeed = 4294967295.0;
+constexpr double kMostThreads = 1024, kLargestBatch = 1 << 24, kWidestLayer = 1 << 20, kLargestSeed = 4294967295.0,
+                 kMostClusters = 1 << 20;
 
 // Beyond these a step from finite gradients is not finite in float.
 constexpr double kLargestRate = 1e30, kSmallestEps = 1e-30;
@@ -77,27 +78,39 @@ OptionRow json(bool& field) {
   return {"json", &field, "", "print one JSON object on standard output and nothing else there"};
 }
 
-void add_data_rows(TrainOptions& o, OptionTable& table) {
-  add(table, "Data",
-      {
-          {"data", &o.data, "NAME|PATH",
-           "fashion-mnist, mnist, cifar-10 or shapes (drawn; needs no files); or an IDX or IDX.gz file or folder, an "
-           ".npy file, a CIFAR-10 .bin file or folder, a folder of PNGs and JPEGs"},
-          may_differ(data_dir(o.data_dir)),
-          {"test-fraction", &o.test_fraction, "X", "share of own data held out for testing, if it has no split",
-           below(1)},
-          {"val-fraction", &o.val_fraction, "X", "share of the training data held out to choose the best epoch on",
-           below(1)},
-          unset("as stored", {"image-size", &o.image_size, "N|HxW", "resize images to N x N, or H rows of W pixels",
+OptionRow data(std::string& field) {
+  return {"data", &field, "NAME|PATH",
+          "fashion-mnist, mnist, cifar-10 or shapes (drawn; needs no files); or an IDX or IDX.gz file or folder, an "
+          ".npy file, a CIFAR-10 .bin file or folder, a folder of PNGs and JPEGs"};
+}
+
+OptionRow test_fraction(double& field) {
+  return {"test-fraction", &field, "X", "share of own data held out for testing, if it has no split", below(1)};
+}
+
+/// What an image becomes on its way in; of the two structs that have these fields.
+template <class Options>
+OptionTable image_rows(Options& o) {
+  return {unset("as stored", {"image-size", &o.image_size, "N|HxW", "resize images to N x N, or H rows of W pixels",
                               between(0, 8192)}),
           {"crop", &o.crop, "center|none",
            "what is resized: the central part of the new proportions, or the whole image, distorted",
            one_of({"center", "none"})},
           {"channels", &o.channels, "1|3|stored", "make all images gray or RGB", one_of({"1", "3", "stored"})},
-          {"skip-bad", &o.skip_bad, "", "go on without the images that cannot be read"},
-          may_differ(cache_dir(o.cache_dir)),
-          may_differ(data_memory(o.data_memory)),
+          {"skip-bad", &o.skip_bad, "", "go on without the images that cannot be read"}};
+}
+
+void add_data_rows(TrainOptions& o, OptionTable& table) {
+  add(table, "Data",
+      {
+          data(o.data),
+          may_differ(data_dir(o.data_dir)),
+          test_fraction(o.test_fraction),
+          {"val-fraction", &o.val_fraction, "X", "share of the training data held out to choose the best epoch on",
+           below(1)},
       });
+  add(table, "Data", image_rows(o));
+  add(table, "Data", {may_differ(cache_dir(o.cache_dir)), may_differ(data_memory(o.data_memory))});
 }
 
 void add_model_rows(TrainOptions& o, OptionTable& table) {
@@ -283,6 +296,35 @@ OptionTable option_table(EmbedOptions& o) {
   return run_table(
       o, "", {},
       unset("RUN/embedding, pictures RUN/figures", {"out", &o.out, "FOLDER", "where everything is written"}));
+}
+
+OptionTable option_table(KMeansCommandOptions& o) {
+  OptionTable table;
+  add(table, "Data",
+      {data(o.data),
+       data_dir(o.data_dir),
+       {"split", &o.split, "NAME", "which part of the data", one_of({"all", "train", "test"})},
+       test_fraction(o.test_fraction),
+       unset("all", {"limit", &o.limit, "N", "the first N rows of the split only", at_least(1)})});
+  add(table, "Data", image_rows(o));
+  add(table, "Data",
+      {{"cache-dir", &o.cache_dir, "FOLDER|none", "where the decoded images of a folder are kept; none: in memory"}});
+  add(table, "Clusters",
+      {unset("to be given", {"k", &o.k, "N", "number of clusters", between(1, kMostClusters)}),
+       {"iterations", &o.iterations, "N", "updates of the centroids, at most", between(0, 1 << 30)},
+       {"tolerance", &o.tolerance, "X",
+        "stop when an update lowers the inertia by no more than this share of it; 0: when it no longer falls",
+        below(1)},
+       {"restarts", &o.restarts, "N", "start that often, with the seeds --seed, --seed + 1, ..., and keep the best",
+        between(1, 1 << 20)},
+       seed(o.seed, "of the k-means++ start")});
+  add(table, "Machine and program",
+      {device(o.device),
+       threads(o.threads),
+       {"out", &o.out, "FOLDER", "where everything is written"},
+       json(o.json),
+       {"quiet", &o.quiet, "", "no progress bar, and no output but what --json prints"}});
+  return table;
 }
 
 OptionTable option_table(InfoOptions& o) {

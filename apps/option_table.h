@@ -56,6 +56,7 @@ OptionTable option_table(SampleOptions& options);
 OptionTable option_table(ReconstructOptions& options);
 OptionTable option_table(InterpolateOptions& options);
 OptionTable option_table(EmbedOptions& options);
+OptionTable option_table(KMeansCommandOptions& options);
 OptionTable option_table(InfoOptions& options);
 OptionTable option_table(DoctorOptions& options);
 

@@ -122,6 +122,28 @@ struct InterpolateOptions : RunOptions {
 
 struct EmbedOptions : RunOptions {};
 
+struct KMeansCommandOptions {
+  std::string data = "fashion-mnist", data_dir;
+  std::string split = "all";  ///< "all", "train" or "test"
+  double test_fraction = 0;
+  int64_t limit = 0;     ///< rows; 0: all
+  ImageSize image_size;  ///< 0: as stored
+  std::string crop = "center", channels = "stored";
+  bool skip_bad = false;
+  std::string cache_dir = "none";
+
+  int k = 0;  ///< 0: not given
+  int iterations = 300;
+  double tolerance = 1e-4;
+  int restarts = 1;
+  int64_t seed = 0;
+
+  std::string device = "auto";
+  int threads = 0;
+  std::string out = "kmeans";
+  bool json = false, quiet = false;
+};
+
 struct InfoOptions {
   std::string path;  ///< any run, checkpoint or data file
   std::string data_dir;

@@ -99,17 +99,19 @@ KMeansResult kmeans(const Context& ctx, const Var& x, const Var& codebook, const
                          " and codebook " + to_string(codebook.shape));
   }
   if (options.iterations < 0) refuse("kmeans", "iterations expects >= 0, given " + std::to_string(options.iterations));
+  if (!(options.tolerance >= 0)) {
+    refuse("kmeans", "tolerance expects >= 0, given " + std::to_string(options.tolerance));
+  }
   Lloyd lloyd(ctx, x, codebook, index);
   lloyd.seed(options.seed);
   KMeansResult result;
   result.inertia = lloyd.assign();
-  while (result.iterations < options.iterations) {
+  while (result.iterations < options.iterations && !result.converged) {
     lloyd.update();
     const double inertia = lloyd.assign();
     ++result.iterations;
-    const bool improved = inertia < result.inertia;
+    result.converged = !(result.inertia - inertia > options.tolerance * result.inertia);
     result.inertia = inertia;
-    if (!improved) break;
   }
   return result;
 }

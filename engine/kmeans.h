@@ -11,13 +11,15 @@
 namespace hourglass {
 
 struct KMeansOptions {
-  int iterations = 10;  ///< at most
-  uint32_t seed = 0;    ///< of the start
+  int iterations = 10;   ///< at most
+  uint32_t seed = 0;     ///< of the start
+  double tolerance = 0;  ///< stop when an update lowers the inertia by no more than this share of it
 };
 
 struct KMeansResult {
-  double inertia = 0;  ///< sum of the rows' squared distances to their centres, of the last assignment
-  int iterations = 0;  ///< updates of the centres until nothing improved, or the most that were allowed
+  double inertia = 0;      ///< sum of the rows' squared distances to their centres, of the last assignment
+  int iterations = 0;      ///< updates of the centres until too little improved, or the most that were allowed
+  bool converged = false;  ///< too little improved
 };
 
 /// Centres of x (N, D) into `codebook` (K, D), both on the device of the context and of one dtype; `index` (N, int32),

@@ -54,6 +54,23 @@ TEST(kmeans, inertia_never_rises_with_more_iterations) {
   }
 }
 
+TEST(kmeans, tolerance_stops_where_an_update_improves_little) {
+  auto x = random_values<double>(3000, 6);
+  const auto run = [&](KMeansOptions options) {
+    std::vector<double> codebook(60);
+    return kmeans({}, view(x, 1000, 3), view(codebook, 20, 3), options);
+  };
+  const KMeansResult exact = run({1000, 5}), rough = run({1000, 5, 0.01});
+  EXPECT_TRUE(exact.converged);
+  EXPECT_TRUE(rough.converged);
+  ASSERT_LT(rough.iterations, exact.iterations);
+  EXPECT_GT(rough.inertia, exact.inertia);
+  const double before = run({rough.iterations - 1, 5}).inertia, earlier = run({rough.iterations - 2, 5}).inertia;
+  EXPECT_LE(before - rough.inertia, 0.01 * before);
+  EXPECT_GT(earlier - before, 0.01 * earlier);
+  EXPECT_FALSE(run({rough.iterations - 1, 5}).converged);
+}
+
 TEST(kmeans, every_row_a_centre_is_perfect) {
   auto x = random_values<float>(24, 6);
   std::vector<float> codebook(24);
@@ -77,6 +94,7 @@ TEST(kmeans, refuses_what_has_no_answer) {
   expect_error([&] { kmeans({}, view(x, 4, 3), view(codebook, 3, 2)); }, Exit::kUsage, {"kmeans", "(4, 3)", "(3, 2)"});
   expect_error([&] { kmeans({}, view(x, 4, 3), view(codebook, 2, 3), {-1}); }, Exit::kUsage, {"iterations", "-1"});
   expect_error([&] { kmeans({}, view(x, 0, 3), view(codebook, 2, 3)); }, Exit::kUsage, {"kmeans", "(0, 3)"});
+  expect_error([&] { kmeans({}, view(x, 4, 3), view(codebook, 2, 3), {1, 0, -1}); }, Exit::kUsage, {"tolerance", "-1"});
   x[7] = std::nanf("");
   expect_error([&] { kmeans({}, view(x, 4, 3), view(codebook, 2, 3)); }, Exit::kNotFinite, {"kmeans", "is not finite"});
 }
