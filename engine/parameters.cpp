@@ -179,6 +179,14 @@ SlabRange Parameters::range(Groups groups) const {
   return range;
 }
 
+std::string Parameters::name_of_gradient(int64_t element) const {
+  if (element >= logged_first_) return "the term " + statistic_names_.at(static_cast<size_t>(element - logged_first_));
+  for (const Parameter& p : parameters_) {
+    if (element >= p.offset && element < p.offset + p.shape.elements()) return "the gradient of " + p.name;
+  }
+  return "a sum over the batch";  // statistics of many numbers have no name
+}
+
 template <class F>
 void Parameters::for_each_leaf(Groups groups, F&& f) {
   for (Parameter& p : parameters_) {

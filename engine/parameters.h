@@ -92,6 +92,9 @@ class Parameters {
   int64_t gradient_elements() const { return logged_first_ + static_cast<int64_t>(statistics_.size()); }
   void* statistics() const;
 
+  /// What lies at an element of the gradient slab, for messages: "the gradient of encoder.0.weight", "the term kl".
+  std::string name_of_gradient(int64_t element) const;
+
   /// Before a commit: gradients of `groups` and statistics that nobody wrote in this step become zero.
   void complete_gradients(const Context& ctx, Groups groups);
   /// After a commit: the next contribution sets.

@@ -195,7 +195,6 @@ LayerSpec mirrored(const LayerSpec& encoder) {
       // With padding and without a stride, a convolution is as good a mirror, and the plainer one.
       const bool conv = encoder.kind == LayerKind::kConv;
       l.kind = conv && (encoder.stride > 1 || encoder.valid) ? LayerKind::kConvTranspose : LayerKind::kConv;
-      if (l.norm == NormKind::kGroup && l.out.channels % l.groups != 0) l.norm = NormKind::kNone;
       break;
     }
     case LayerKind::kMaxPool:
@@ -216,6 +215,7 @@ LayerSpec mirrored(const LayerSpec& encoder) {
     case LayerKind::kResidual:
       break;
   }
+  if (l.norm == NormKind::kGroup && l.units % l.groups != 0) l.norm = NormKind::kNone;
   return l;
 }
 

@@ -13,7 +13,8 @@
 //   valid                         no padding; else `same`: ceil(extent / stride) pixels, padded evenly, the odd one
 //                                 below and right (conv-transpose: extent * stride pixels)
 //   NAME                          activation of this layer alone: relu, ..., none
-//   batch-norm, group-norm:G      between the sum and the activation (dense, conv, conv-transpose)
+//   batch-norm, group-norm:G      between the sum and the activation, in place of the bias (dense, conv,
+//                                 conv-transpose); the channels of a dense layer are its units
 #pragma once
 
 #include <string>
@@ -51,8 +52,9 @@ Architecture parse_architecture(const std::string& option, const std::string& te
 void infer_shapes(const std::string& option, Architecture& layers, ImageShape in);
 
 /// The decoder that mirrors `encoder` (shapes inferred; it takes `image`): from `code` values, or from the encoder's
-/// output if `code` is 0, to `image`. A strided convolution becomes transposed, pooling becomes upsampling; the last
-/// layer has no norm and no activation. Throws Error(kUsage) where pooling cut an odd extent, which no upsampling
+/// output if `code` is 0, to `image`. A strided convolution becomes transposed, pooling becomes upsampling; norms stay
+/// with their layers, unless the groups do not divide the channels of the mirror; the last layer has no norm and no
+/// activation. Throws Error(kUsage) where pooling cut an odd extent, which no upsampling
 /// restores.
 Architecture mirror(const Architecture& encoder, int code, ImageShape image);
 

@@ -6,11 +6,15 @@
 namespace hourglass {
 namespace {
 Init fan_in(double inputs) { return Init::uniform(1 / std::sqrt(inputs)); }
+
+/// Empty where there is none.
+Var value_of(const Parameter* p) { return p ? p->var : Var{}; }
 }  // namespace
 
-Linear::Linear(Parameters& parameters, const std::string& name, int in, int out, Activation a, Groups group)
+Linear::Linear(Parameters& parameters, const std::string& name, int in, int out, Activation a, Groups group,
+               bool with_bias)
     : weight(&parameters.add(name + ".weight", {out, in}, fan_in(in), group)),
-      bias(&parameters.add(name + ".bias", {out}, fan_in(in), group)),
+      bias(with_bias ? &parameters.add(name + ".bias", {out}, fan_in(in), group) : nullptr),
       activation(a),
       transposed(false) {}
 
@@ -21,7 +25,7 @@ Linear::Linear(Parameters& parameters, const std::string& name, const Linear& en
       transposed(true) {}
 
 Var Linear::operator()(Tape& tape, const Var& x) const {
-  return linear(tape, x, *weight, *bias, activation, transposed);
+  return linear(tape, x, *weight, value_of(bias), activation, transposed);
 }
 
 namespace {
@@ -69,14 +73,29 @@ LayerSpec within(const LayerSpec& block, int in, int out, int window) {
 Convolution::Convolution(Parameters& parameters, const std::string& name, const LayerSpec& l, Activation a,
                          Groups group)
     : weight(&parameters.add(name + ".weight", weight_shape(l), fan_in(fan_in_of(l)), group)),
-      bias(&parameters.add(name + ".bias", {l.out.channels}, fan_in(fan_in_of(l)), group)),
+      bias(l.norm == NormKind::kNone ? &parameters.add(name + ".bias", {l.out.channels}, fan_in(fan_in_of(l)), group)
+                                     : nullptr),
       options(options_of(l)),
       activation(a),
       transposed(l.kind == LayerKind::kConvTranspose) {}
 
 Var Convolution::operator()(Tape& tape, const Var& x, const Var& residual) const {
-  if (transposed) return conv_transpose2d(tape, x, *weight, *bias, options, activation, residual);
-  return conv2d(tape, x, *weight, *bias, options, activation, residual);
+  if (transposed) return conv_transpose2d(tape, x, *weight, value_of(bias), options, activation, residual);
+  return conv2d(tape, x, *weight, value_of(bias), options, activation, residual);
+}
+
+Normalization::Normalization(Parameters& parameters, const std::string& name, const LayerSpec& l, Activation a,
+                             Groups group)
+    : gamma(&parameters.add(name + ".weight", {l.units}, Init::constant(1), group)),
+      beta(&parameters.add(name + ".bias", {l.units}, Init::zeros(), group)),
+      groups(l.groups),
+      activation(a) {
+  if (l.norm == NormKind::kBatch) running.emplace(parameters, name, l.units);
+}
+
+Var Normalization::operator()(Tape& tape, const Var& x) const {
+  const Var y = running ? batch_norm(tape, x, *gamma, *beta, *running) : group_norm(tape, x, *gamma, *beta, groups);
+  return activation == Activation::kNone ? y : hourglass::activation(tape, y, activation);
 }
 
 Var Pooling::operator()(Tape& tape, const Var& x) const {

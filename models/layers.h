@@ -3,6 +3,7 @@
 // 1 / sqrt(fan in).
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "engine/ops.h"
@@ -13,14 +14,15 @@ namespace hourglass {
 
 /// y = activation(x w^T + b), w (K, C), b (K): x (N, C) to y (N, K).
 struct Linear {
-  Linear(Parameters& parameters, const std::string& name, int in, int out, Activation activation, Groups group);
+  Linear(Parameters& parameters, const std::string& name, int in, int out, Activation activation, Groups group,
+         bool with_bias = true);
   /// Tied: uses `encoder`'s weight (C, K) transposed, with its own bias.
   Linear(Parameters& parameters, const std::string& name, const Linear& encoder, Activation activation, Groups group);
 
   Var operator()(Tape& tape, const Var& x) const;
 
   const Parameter* weight;
-  const Parameter* bias;
+  const Parameter* bias;  ///< null: none
   Activation activation;
   bool transposed;
 };
@@ -28,16 +30,32 @@ struct Linear {
 /// Convolution or transposed convolution: x (N, H, W, C) to y (N, P, Q, K), weight (K, R, S, C); transposed: weight
 /// (in, R, S, out).
 struct Convolution {
+  /// Without a bias where the layer has a norm.
   Convolution(Parameters& parameters, const std::string& name, const LayerSpec& layer, Activation activation,
               Groups group);
 
   Var operator()(Tape& tape, const Var& x, const Var& residual = {}) const;
 
   const Parameter* weight;
-  const Parameter* bias;
+  const Parameter* bias;  ///< null: none
   Conv2dOptions options;
   Activation activation;
   bool transposed;
+};
+
+/// What stands between a layer's sum and its activation: y = gamma h + beta, h the normalized sum. The layer has no
+/// bias then: batch-norm would take it away again, and beta stands for it. Parameters "<name>.weight" (gamma, ones) and
+/// "<name>.bias" (beta, zeros), and of batch-norm the states "<name>.running_mean" and "<name>.running_var".
+struct Normalization {
+  Normalization(Parameters& parameters, const std::string& name, const LayerSpec& layer, Activation activation,
+                Groups group);
+
+  Var operator()(Tape& tape, const Var& x) const;
+
+  const Parameter *gamma, *beta;
+  int groups;                             ///< of group-norm
+  std::optional<RunningMoments> running;  ///< of batch-norm
+  Activation activation;                  ///< after it
 };
 
 struct Pooling {

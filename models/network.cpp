@@ -18,11 +18,15 @@ Pooling pooling(const LayerSpec& l) {
   return {l.kind == LayerKind::kMaxPool, pool};
 }
 
+Activation activation_of(const LayerSpec& l, Activation hidden) { return l.own_activation ? l.activation : hidden; }
+
+/// A layer, without its norm, which has the activation then.
 Op make_layer(Parameters& parameters, const std::string& name, const LayerSpec& l, Activation hidden, Groups group) {
-  const Activation activation = l.own_activation ? l.activation : hidden;
+  const bool norm = l.norm != NormKind::kNone;
+  const Activation activation = norm ? Activation::kNone : activation_of(l, hidden);
   switch (l.kind) {
     case LayerKind::kDense:
-      return Linear(parameters, name, static_cast<int>(l.in.elements()), l.units, activation, group);
+      return Linear(parameters, name, static_cast<int>(l.in.elements()), l.units, activation, group, !norm);
     case LayerKind::kConv:
     case LayerKind::kConvTranspose:
       return Convolution(parameters, name, l, activation, group);
@@ -48,7 +52,10 @@ Shape input_shape(const Op& op, const ImageShape& in, int rows) {
 Network::Network(Parameters& parameters, const std::string& name, const Architecture& layers, Activation hidden,
                  Groups group) {
   for (const LayerSpec& l : layers) {
-    layers_.push_back({make_layer(parameters, layer_name(name, layers_.size()), l, hidden, group), l.in});
+    const std::string layer = layer_name(name, layers_.size());
+    layers_.push_back({make_layer(parameters, layer, l, hidden, group), std::nullopt, l.in});
+    if (l.norm == NormKind::kNone) continue;
+    layers_.back().norm.emplace(parameters, layer + ".norm", l, activation_of(l, hidden), group);
   }
 }
 
@@ -57,7 +64,8 @@ Network::Network(Parameters& parameters, const std::string& name, const std::vec
   for (auto layer = encoder.rbegin(); layer != encoder.rend(); ++layer) {
     const Activation activation = layer + 1 == encoder.rend() ? last : hidden;
     const ImageShape in{1, 1, (*layer)->weight->shape[0]};
-    layers_.push_back({Linear(parameters, layer_name(name, layers_.size()), **layer, activation, group), in});
+    layers_.push_back(
+        {Linear(parameters, layer_name(name, layers_.size()), **layer, activation, group), std::nullopt, in});
   }
 }
 
@@ -67,6 +75,7 @@ Var Network::run(Tape& tape, const Var& x, size_t layers) const {
     const Layer& layer = layers_[i];
     const Var in = reshape(y, input_shape(layer.op, layer.in, x.shape[0]));
     y = std::visit([&](const auto& op) { return op(tape, in); }, layer.op);
+    if (layer.norm) y = (*layer.norm)(tape, y);
   }
   return reshape(y, {y.shape[0], y.shape.row_elements()});
 }
@@ -76,7 +85,7 @@ Var Network::operator()(Tape& tape, const Var& x) const { return run(tape, x, la
 Var Network::without_last(Tape& tape, const Var& x) const { return run(tape, x, layers_.size() - 1); }
 
 const Linear* Network::linear_end() const {
-  const Linear* last = layers_.empty() ? nullptr : std::get_if<Linear>(&layers_.back().op);
+  const Linear* last = layers_.empty() || layers_.back().norm ? nullptr : std::get_if<Linear>(&layers_.back().op);
   return last && last->activation == Activation::kNone ? last : nullptr;
 }
 

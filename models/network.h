@@ -2,6 +2,7 @@
 // A stack of layers, built from an architecture.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -11,8 +12,8 @@
 
 namespace hourglass {
 
-/// Layers `<name>.0`, `<name>.1`, ... of an architecture whose shapes are inferred. Activation `hidden` of those that
-/// do not name their own.
+/// Layers `<name>.0`, `<name>.1`, ... of an architecture whose shapes are inferred, with norms `<name>.0.norm`, ....
+/// Activation `hidden` of those that do not name their own.
 class Network {
  public:
   Network(Parameters& parameters, const std::string& name, const Architecture& layers, Activation hidden, Groups group);
@@ -26,7 +27,7 @@ class Network {
 
   /// All layers but the last, for an op that is fused with that one: (N, values of its input).
   Var without_last(Tape& tape, const Var& x) const;
-  /// The last layer, if it is fully connected and has no activation; else null.
+  /// The last layer, if it is fully connected and nothing follows its sum; else null.
   const Linear* linear_end() const;
 
   /// Its layers, for a mirror with tied weights. All are fully connected.
@@ -37,6 +38,7 @@ class Network {
 
   struct Layer {
     std::variant<Linear, Convolution, Pooling, Upsampling, ResidualBlock> op;
+    std::optional<Normalization> norm;
     ImageShape in;  ///< of an image
   };
   std::vector<Layer> layers_;

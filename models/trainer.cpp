@@ -115,13 +115,8 @@ void Trainer::explain_fault() {
   }
   tape_.detect_anomaly(options_.detect_anomaly);
   state_.clear_fault();
-  std::string where;
-  const int64_t statistic = fault.index - parameters_.slab_elements();
-  if (statistic >= 0) where = "the term " + parameters_.statistic_names()[static_cast<size_t>(statistic)];
-  for (const Parameter& p : parameters_.all()) {
-    if (fault.index >= p.offset && fault.index < p.offset + p.shape.elements()) where = "the gradient of " + p.name;
-  }
-  throw Error(Exit::kNotFinite, step + where + " is not finite; the parameters are those before this step");
+  throw Error(Exit::kNotFinite, step + parameters_.name_of_gradient(fault.index) +
+                                    " is not finite; the parameters are those before this step");
 }
 
 void Trainer::fold_log(int64_t first, int64_t last) {

@@ -146,6 +146,55 @@ TEST_F(ResumeTest, MoreStepsAfterAnEndWithinAnEpochAreOneLongerRun) {
   expect_same_run(folder_ / "long", folder_ / "parts");
 }
 
+/// Their running statistics are part of the state; and what a trained network says of an image does not depend on the
+/// images beside it.
+TEST_F(ResumeTest, NetworksWithNormsGoOnAndEvaluateAlone) {
+  const std::vector<std::pair<const char*, const char*>> networks = {
+      {"conv-vae", "conv 8 4 2 batch-norm; conv 8 4 2 batch-norm"},
+      {"conv-ae", "conv 8 4 2 group-norm:4; dense 12 batch-norm"}};
+  for (const auto& [model, encoder] : networks) {
+    const std::string name = model;
+    const auto train_to = [&](const std::string& out, const char* steps) {
+      return run({"train",
+                  name,
+                  "--encoder",
+                  encoder,
+                  "--latent",
+                  "3",
+                  "--data",
+                  "shapes:16:330",
+                  "--batch",
+                  "32",
+                  "--quiet",
+                  "--log-every",
+                  "4",
+                  "--val-fraction",
+                  "0.05",
+                  "--corrupt",
+                  "gaussian:0.25",
+                  "--steps",
+                  steps,
+                  "--out",
+                  folder_ / (name + out),
+                  "--resume"});
+    };
+    ASSERT_EQ(train_to("-whole", "20"), 0) << errors_;
+    for (const char* steps : {"7", "20"}) ASSERT_EQ(train_to("-parts", steps), 0) << errors_;
+    expect_same_run(folder_ / (name + "-whole"), folder_ / (name + "-parts"));
+
+    const std::string out = folder_ / (name + "-whole");
+    std::vector<double> objectives;
+    for (const char* batch : {"1", "300"}) {
+      const test::Outcome outcome = test::run_program(folder_.path(), {"eval", out, "--batch", batch, "--json"});
+      ASSERT_EQ(outcome.exit, 0) << outcome.err;
+      objectives.push_back(Json::parse(outcome.out, "eval").at("objective").as_number());
+    }
+    for (const double objective : objectives) EXPECT_NEAR(objective, objectives[0], 1e-5 * objectives[0]) << encoder;
+    EXPECT_EQ(run({"reconstruct", out, "--quiet"}), 0) << errors_;
+    EXPECT_EQ(run({name == "conv-vae" ? "sample" : "interpolate", out, "--quiet"}), 0) << errors_;
+  }
+}
+
 TEST_F(ResumeTest, TheTimeLimitStopsARunThatGoesOn) {
   ASSERT_EQ(run(train(folder_ / "whole", {"--steps", "60"})), 0) << errors_;
   ASSERT_EQ(run(train(folder_ / "timed", {"--steps", "60", "--max-time", "0.001s"})), 0) << errors_;
