@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole training step of the 784-400-20 VAE (Fashion-MNIST shape, Adam): one JSON line for each batch size and
+// The whole training step of a network (Fashion-MNIST shape, Adam): one JSON line for each network, batch size and
 // device with images a second, microseconds and launches a step. On the CUDA device both as one captured graph and
 // eagerly, the same launches one by one (a test holds them to each other). In an emulated build the device is named
-// `emulated` and its times mean nothing.
-// Usage: bench_step [--device cpu|cuda] [--threads N] [--seconds S] [--batch B ...]
+// `emulated` and its times mean nothing. The networks: the VAE 784-400-20, and those of the presets conv-vae and
+// keras-conv.
+// Usage: bench_step [--device cpu|cuda] [--threads N] [--seconds S] [--model vae|conv-vae|conv-ae ...] [--batch B ...]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -24,8 +25,29 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kPixels = 784;
 
+struct StepCase {
+  const char* name;   ///< of --model
+  const char* title;  ///< of the JSON line
+  ModelConfig config;
+  std::vector<int> batches;
+};
+
+std::vector<StepCase> step_cases() {
+  ModelConfig conv_vae;
+  conv_vae.encoder = "conv 32 4 2; conv 64 4 2";
+  ModelConfig conv_ae;
+  conv_ae.kind = ModelKind::kAutoencoder;
+  conv_ae.encoder = "conv 32 3; max-pool 2; conv 32 3; max-pool 2";
+  conv_ae.decoder = "conv 32 3; upsample 2; conv 32 3; upsample 2; conv 1 3";
+  conv_ae.spatial_code = true;
+  conv_ae.latent = conv_ae.trunk_size();
+  return {{"vae", "vae-784-400-20", {}, {128, 4096}},
+          {"conv-vae", "conv-vae", conv_vae, {128}},
+          {"conv-ae", "conv-ae", conv_ae, {128}}};
+}
+
 struct Options {
-  std::vector<std::string> devices;
+  std::vector<std::string> devices, models;
   std::vector<int> batches;
   int threads = 0;
   double seconds = 3;
@@ -41,13 +63,14 @@ std::vector<uint8_t> random_images(int samples) {
 }
 
 /// Prints a line and returns the launches of a captured step; `launches`: what to print where nothing is captured.
-int measure(const std::vector<uint8_t>& images, int batch, const std::string& device, bool capture, int launches,
-            const Options& options) {
+int measure(const StepCase& network, const std::vector<uint8_t>& images, int batch, const std::string& device,
+            bool capture, int launches, const Options& options) {
   Runtime runtime({device, options.threads, capture});
   const int samples = static_cast<int>(images.size() / kPixels);
   std::vector<int32_t> split(static_cast<size_t>(samples));
   std::iota(split.begin(), split.end(), 0);
   TrainerOptions training;
+  training.model = network.config;
   training.batch.batch = batch;
   Trainer trainer(runtime, {images.data(), Dtype::kU8, samples, kPixels}, split, training);
   const bool cuda = device != "cpu";
@@ -67,12 +90,12 @@ int measure(const std::vector<uint8_t>& images, int batch, const std::string& de
   const auto at = [&](double q) { return rates[static_cast<size_t>(q * static_cast<double>(rates.size() - 1))]; };
   if (capture && cuda) launches = trainer.nodes();
   std::printf(
-      "{\"benchmark\": \"step/vae-784-400-20\", \"device\": \"%s\", \"form\": \"%s\", \"dtype\": \"f32\", \"batch\": "
+      "{\"benchmark\": \"step/%s\", \"device\": \"%s\", \"form\": \"%s\", \"dtype\": \"f32\", \"batch\": "
       "%d, "
       "\"threads\": %d, \"images_per_second\": %.0f, \"p10\": %.0f, \"p90\": %.0f, \"step_us\": %.2f, \"launches\": "
       "%d, \"blocks\": %zu}\n",
-      cuda && bench::kEmulated ? "emulated" : device.c_str(), cuda && capture ? "captured" : "eager", batch,
-      runtime.threads(), at(0.5), at(0.1), at(0.9), 1e6 * batch / at(0.5), launches, rates.size());
+      network.title, cuda && bench::kEmulated ? "emulated" : device.c_str(), cuda && capture ? "captured" : "eager",
+      batch, runtime.threads(), at(0.5), at(0.1), at(0.9), 1e6 * batch / at(0.5), launches, rates.size());
   std::fflush(stdout);
   return launches;
 }
@@ -83,9 +106,9 @@ Options parse(int argc, char** argv) {
     if (!std::strcmp(argv[i], "--device")) options.devices.push_back(argv[i + 1]);
     if (!std::strcmp(argv[i], "--threads")) options.threads = std::atoi(argv[i + 1]);
     if (!std::strcmp(argv[i], "--seconds")) options.seconds = std::atof(argv[i + 1]);
+    if (!std::strcmp(argv[i], "--model")) options.models.push_back(argv[i + 1]);
     if (!std::strcmp(argv[i], "--batch")) options.batches.push_back(std::atoi(argv[i + 1]));
   }
-  if (options.batches.empty()) options.batches = {128, 4096};
   if (options.devices.empty()) {
     options.devices = {"cpu"};
     if (bench::device_usable()) options.devices.push_back("cuda");
@@ -93,17 +116,25 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
+/// All of them, unless --model names some.
+bool chosen(const StepCase& network, const Options& options) {
+  const auto& models = options.models;
+  return models.empty() || std::find(models.begin(), models.end(), network.name) != models.end();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const Options options = parse(argc, argv);
   try {
-    const int most = *std::max_element(options.batches.begin(), options.batches.end());
-    const std::vector<uint8_t> images = random_images(bench::kEmulated ? most : 60000);
-    for (const std::string& device : options.devices) {
-      for (const int batch : options.batches) {
-        const int launches = device == "cpu" ? 0 : measure(images, batch, device, true, 0, options);
-        measure(images, batch, device, false, launches, options);
+    const std::vector<uint8_t> images = random_images(60000);
+    for (const StepCase& network : step_cases()) {
+      if (!chosen(network, options)) continue;
+      for (const std::string& device : options.devices) {
+        for (const int batch : options.batches.empty() ? network.batches : options.batches) {
+          const int launches = device == "cpu" ? 0 : measure(network, images, batch, device, true, 0, options);
+          measure(network, images, batch, device, false, launches, options);
+        }
       }
     }
   } catch (const std::exception& error) {

@@ -55,7 +55,7 @@ cat >"$work/canned/bench_a.device.json" <<'EOT'
    "roofline_%": 91.2, "spread_%": 3.4, "label": "of copy"}]}
 EOT
 echo '{"benchmarks": [{"name": "b/simd/7/f32/cpu' >"$work/canned/bench_b.cpu.json" # stopped while it wrote
-echo '{"device": "cuda", "form": "captured", "batch": 128, "step_us": 40.0, "images_per_second": 3200000, "launches": 15}' \
+echo '{"benchmark": "step/conv-vae", "device": "cuda", "form": "captured", "batch": 128, "step_us": 40.0, "images_per_second": 3200000, "launches": 15}' \
   >"$work/canned/step.jsonl"
 echo '{"device": "cuda", "variant": "graph-by-hand", "batch": 128, "step_us": 80.0}' >"$work/canned/peers.jsonl"
 run
@@ -68,7 +68,7 @@ check "one that runs out of time" row bench slow timeout
 check "those after it are not run" row bench late timeout
 table() { tr -s ' ' <"$work/out/results.md" | grep -qF "$1"; }
 check "the kernel's row has all columns" table "| a | 7 | f32 | 3000.0 | 40.0 | 2.5 | 91% of copy | 3% |"
-check "our step" table "| cuda | captured | 128 | 40.0 | 3,200,000 | 15 |"
+check "our step" table "| conv-vae | cuda | captured | 128 | 40.0 | 3,200,000 | 15 |"
 check "and the peer's" table "| cuda | PyTorch graph-by-hand | 128 | 80.0 | 1,600,000 |"
 check "failures are listed" table "* bench bad: failed"
 check "a dry run says so" table "Emulated: a dry run"

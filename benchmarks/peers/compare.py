@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hourglass beside PyTorch on the CPU, in one run.
 
-    benchmarks/peers/compare.py --build build/dev [step] [latent] [conv] [codebook]
+    benchmarks/peers/compare.py --build build/dev [step] [conv-step] [latent] [conv] [codebook]
 
 Each case starts the peer, lets it warm up all its variants, then times ours and the peer in turn (A B A B ...), each on
 as many threads. A row of the table is the median of the rounds, for the fastest PyTorch variant, and its ratio; `range`
@@ -22,20 +22,31 @@ import sys
 
 FOLDER = pathlib.Path(__file__).parent
 LAYERS = [f"C{i}" for i in range(1, 19)] + [f"T{i}" for i in range(1, 9)]  # of tests/cases/conv2d.h
+CONV_BATCH = 128
 CASES = {
     "step": ["128", "4096"],
+    "conv-step": ["conv-vae", "conv-ae"],
     "latent": ["128x20", "4096x256", "39063x256"],
     "conv": [f"{layer}-{part}" for layer in LAYERS for part in ("forward", "backward")],
     "codebook": ["16384x64x8192", "16384x8x16384"],
 }
 
 
-def ours_step(build, batch, threads, seconds):
-    """Seconds per step."""
-    command = [build / "benchmarks/bench_step", "--device", "cpu", "--batch", batch]
+def seconds_of_step(build, model, batch, threads, seconds):
+    command = [build / "benchmarks/bench_step", "--device", "cpu", "--model", model, "--batch", str(batch)]
     command += ["--threads", str(threads), "--seconds", str(seconds)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return int(batch) / json.loads(output)["images_per_second"]
+    return batch / json.loads(output)["images_per_second"]
+
+
+def ours_step(build, batch, threads, seconds):
+    """Seconds per step."""
+    return seconds_of_step(build, "vae", int(batch), threads, seconds)
+
+
+def ours_conv_step(build, network, threads, seconds):
+    """Seconds per step."""
+    return seconds_of_step(build, network, CONV_BATCH, threads, seconds)
 
 
 def ours_latent(build, shape, threads, seconds):
@@ -96,8 +107,8 @@ class Peer:
     """A peer that serves one case."""
 
     def __init__(self, kind, case, threads, warm_up):
-        option = {"step": "--batch", "latent": "--shape", "conv": "--layer", "codebook": "--shape"}[kind]
-        script = FOLDER / f"pytorch_{kind}.py"
+        option = {"step": "--batch", "conv-step": "--network", "conv": "--layer"}.get(kind, "--shape")
+        script = FOLDER / f"pytorch_{kind.replace('-', '_')}.py"
         command = [sys.executable, script, "--serve", option, case, "--threads", str(threads), "--warm-up", str(warm_up)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -126,7 +137,7 @@ class Peer:
 
 
 def compare(kind, case, threads, options):
-    ours_of = {"step": ours_step, "latent": ours_latent, "conv": ours_conv, "codebook": ours_codebook}[kind]
+    ours_of = globals()[f"ours_{kind.replace('-', '_')}"]
     if kind == "conv":
         case = with_batch(options.build, case)
     ours, theirs = [], []
@@ -174,7 +185,8 @@ def process_states():
 
 def row(result):
     scale, unit = (1e6, "us") if result["ours_seconds"] < 1e-3 else (1e3, "ms")
-    rate = lambda seconds: f"{int(result['case']) / seconds:,.0f} images/s" if result["benchmark"] == "step" else ""
+    images = {"step": result["case"], "conv-step": CONV_BATCH}.get(result["benchmark"])
+    rate = lambda seconds: f"{int(images) / seconds:,.0f} images/s" if images else ""
     spread = lambda values: f"{100 * (max(values) - min(values)) / statistics.median(values):.0f}%"
     peers = [result_[result["variant"]] for result_ in result["peer_all"]]
     cell = lambda seconds: f"{scale * seconds:.1f} {unit} {rate(seconds)}".strip()
@@ -192,7 +204,7 @@ def row(result):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("benchmarks", nargs="*", metavar="step|latent|conv|codebook", help="default: step latent")
+    parser.add_argument("benchmarks", nargs="*", metavar="|".join(CASES), help="default: step latent")
     parser.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build/dev"))
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--cases", nargs="+", help="batch sizes or shapes instead of the usual ones")
@@ -203,7 +215,7 @@ def main():
     options = parser.parse_args()
     unknown = set(options.benchmarks) - CASES.keys()
     if unknown:
-        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}: expected step, latent, conv or codebook")
+        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}: expected one of {', '.join(CASES)}")
 
     print(machine(), flush=True)
     results, rows = [], [["case", "threads", "hourglass", "pytorch", "variant", "ratio", "range", "spread"]]

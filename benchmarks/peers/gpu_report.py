@@ -84,12 +84,12 @@ def markdown(result):
     parts += [*bad, ""] if bad else []
     if result["tests"]:
         parts += ["Tests: {tests} run, {failures} failed, {skipped} skipped.".format(**result["tests"]), ""]
-    steps = [[s["device"], s["form"], s["batch"], f"{s['step_us']:.1f}", f"{s['images_per_second']:,.0f}",
-              s.get("launches", "")] for s in result["step"]]
-    steps += [[p["device"], "PyTorch " + p["variant"], p["batch"], f"{p['step_us']:.1f}",
+    steps = [[s["benchmark"].removeprefix("step/"), s["device"], s["form"], s["batch"], f"{s['step_us']:.1f}",
+              f"{s['images_per_second']:,.0f}", s.get("launches", "")] for s in result["step"]]
+    steps += [["vae-784-400-20", p["device"], "PyTorch " + p["variant"], p["batch"], f"{p['step_us']:.1f}",
                f"{1e6 * p['batch'] / p['step_us']:,.0f}", ""] for p in result["peers"] if "step_us" in p]
     if steps:
-        header = ["device", "form", "batch", "us a step", "images/s", "launches"]
+        header = ["network", "device", "form", "batch", "us a step", "images/s", "launches"]
         parts += ["## Training step", "", table(header, steps), ""]
     parts += [f"* PyTorch {p['variant']}, batch {p['batch']}: {p['failed']}" for p in result["peers"] if "failed" in p]
     ceilings = [[c["op"], c["technique"], c["shape"], c["device"], f"{c.get('GB/s', c.get('GFLOP/s', 0)):,.0f}",

@@ -92,7 +92,7 @@ benchmarks() {
 commands_bench() {
   local name options="--benchmark_min_time=0.02 --benchmark_out_format=json"
   local step="--seconds 3"
-  [ "$quick" = no ] || step="--seconds 0 --batch 4"
+  [ "$quick" = no ] || step="--seconds 0 --model vae --batch 4"
   say_command step "$BUILD/benchmarks/bench_step $step >$RESULTS/step.jsonl"
   for name in $(benchmarks); do
     say_command "$name" "$BUILD/benchmarks/$name $options --benchmark_filter=/\\(cuda\\|emulated\\) --benchmark_out=$RESULTS/$name.device.json"
