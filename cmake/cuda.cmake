@@ -150,3 +150,25 @@ function(hourglass_link_cuda target)
     target_link_libraries(${target} PUBLIC CUDA::cudart_static)
   endif()
 endfunction()
+
+# cuDNN, the rival and the oracle of our convolutions: in builds by nvcc, where it is found.
+if(with_nvcc)
+  find_path(HOURGLASS_CUDNN_INCLUDE cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  find_library(HOURGLASS_CUDNN_LIBRARY cudnn HINTS ${CUDAToolkit_LIBRARY_DIR})
+  mark_as_advanced(HOURGLASS_CUDNN_INCLUDE HOURGLASS_CUDNN_LIBRARY)
+  if(HOURGLASS_CUDNN_INCLUDE AND HOURGLASS_CUDNN_LIBRARY)
+    message(STATUS "Hourglass: cuDNN beside our convolutions in tests and benchmarks, from ${HOURGLASS_CUDNN_LIBRARY}")
+  endif()
+endif()
+
+# hourglass_use_cudnn(target): benchmarks/cudnn_conv2d.h for a test or a benchmark, which HOURGLASS_HAS_CUDNN tells so;
+# nothing where there is no cuDNN. No part of the program.
+function(hourglass_use_cudnn target)
+  if(NOT HOURGLASS_CUDNN_INCLUDE OR NOT HOURGLASS_CUDNN_LIBRARY OR NOT with_nvcc)
+    return()
+  endif()
+  target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/benchmarks/cudnn_conv2d.cpp)
+  target_compile_definitions(${target} PRIVATE HOURGLASS_HAS_CUDNN)
+  target_include_directories(${target} SYSTEM PRIVATE ${HOURGLASS_CUDNN_INCLUDE})
+  target_link_libraries(${target} PRIVATE ${HOURGLASS_CUDNN_LIBRARY})
+endfunction()
