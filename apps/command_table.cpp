@@ -99,9 +99,10 @@ std::vector<Command> command_table(CommandOptions& o) {
       {"embed",
        "the latent codes of images",
        "Writes mu.npy, logvar.npy, labels.npy and embedding.csv to RUN/embedding or --out; for a code of size 2 also "
-       "the pictures scatter.png and manifold.png. The index in the table counts all images of the data, training "
+       "the pictures scatter.png and manifold.png, and with --beside beside.png, those of both runs. The index in the "
+       "table counts all images of the data, training "
        "images first.",
-       {"hourglass embed runs/flat --split train"},
+       {"hourglass embed runs/flat --split train", "hourglass embed runs/ae2d --beside runs/vae2d"},
        option_table(o.embed)},
       {"kmeans",
        "clusters of a table or of images",

@@ -294,7 +294,8 @@ OptionTable option_table(InterpolateOptions& o) {
 
 OptionTable option_table(EmbedOptions& o) {
   return run_table(
-      o, "", {},
+      o, "Embedding",
+      {unset("none", {"beside", &o.beside, "RUN", "another run with a code of size 2: draw both, side by side"})},
       unset("RUN/embedding, pictures RUN/figures", {"out", &o.out, "FOLDER", "where everything is written"}));
 }
 

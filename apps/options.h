@@ -120,7 +120,9 @@ struct InterpolateOptions : RunOptions {
   bool spherical = false;
 };
 
-struct EmbedOptions : RunOptions {};
+struct EmbedOptions : RunOptions {
+  std::string beside;  ///< another run, to be drawn beside this one; empty: none
+};
 
 struct KMeansCommandOptions {
   std::string data = "fashion-mnist", data_dir;

@@ -115,16 +115,20 @@ void write_denoised(const std::filesystem::path& path, const Matrix& noisy, cons
   write_png(path, draw_comparison(rows, static_cast<int>(clean.rows), config.image()));
 }
 
-void write_grid(const std::filesystem::path& path, const Matrix& images, const ModelConfig& config, int columns,
-                int gap) {
+Image grid_picture(const Matrix& images, const ModelConfig& config, int columns, int gap) {
   FigureOptions options;
   options.columns = columns;
   options.gap = gap;
-  write_png(path, draw_image_grid(images.values.data(), static_cast<int>(images.rows), config.image(), options));
+  return draw_image_grid(images.values.data(), static_cast<int>(images.rows), config.image(), options);
 }
 
-void write_scatter(const std::filesystem::path& path, const Matrix& codes, const std::vector<int32_t>& labels,
-                   const std::vector<std::string>& label_names, const std::string& title) {
+void write_grid(const std::filesystem::path& path, const Matrix& images, const ModelConfig& config, int columns,
+                int gap) {
+  write_png(path, grid_picture(images, config, columns, gap));
+}
+
+Image scatter_picture(const Matrix& codes, const std::vector<int32_t>& labels,
+                      const std::vector<std::string>& label_names, const std::string& title) {
   ScatterPlot plot;
   plot.title = title;
   plot.x_label = "z0";
@@ -132,7 +136,7 @@ void write_scatter(const std::filesystem::path& path, const Matrix& codes, const
   plot.points = codes.values;
   plot.labels = labels;
   plot.label_names = label_names;
-  write_png(path, draw_scatter(plot));
+  return draw_scatter(plot);
 }
 
 Matrix prior_grid() {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/dataset.h"
+#include "engine/io/image.h"
 #include "engine/io/json.h"
 #include "models/config.h"
 #include "models/inference.h"
@@ -26,14 +27,15 @@ void write_reconstructions(const std::filesystem::path& path, const Matrix& imag
 void write_denoised(const std::filesystem::path& path, const Matrix& noisy, const Matrix& denoised, const Matrix& clean,
                     const ModelConfig& config);
 /// A grid.
+Image grid_picture(const Matrix& images, const ModelConfig& config, int columns = 0, int gap = 6);
 void write_grid(const std::filesystem::path& path, const Matrix& images, const ModelConfig& config, int columns = 0,
                 int gap = 6);
 /// Curves of the objective and its terms from the lines of metrics.jsonl.
 void write_curves(const std::filesystem::path& path, const std::vector<Json>& metrics, const std::string& title);
 
 /// Points of the latent plane (N, 2), colored by class; `labels` may be empty.
-void write_scatter(const std::filesystem::path& path, const Matrix& codes, const std::vector<int32_t>& labels,
-                   const std::vector<std::string>& label_names, const std::string& title);
+Image scatter_picture(const Matrix& codes, const std::vector<int32_t>& labels,
+                      const std::vector<std::string>& label_names, const std::string& title);
 
 // A kGridSide x kGridSide grid of codes over the latent plane, in the order of write_grid with kGridSide columns: the
 // first coordinate grows to the right and the second upwards, as in the scatter.

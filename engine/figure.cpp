@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <vector>
 
 #include "engine/canvas.h"
 #include "kernels/base/error.h"
@@ -25,6 +27,17 @@ class Page {
         const float* from = source + (int64_t{y / scale} * shape.width + x / scale) * shape.channels;
         uint8_t* to = &image_.pixels[(static_cast<size_t>(y0 + y) * image_.width + x0 + x) * image_.channels];
         for (int c = 0; c < image_.channels; ++c) to[c] = pixel_of(from[shape.channels == 3 ? c : 0]);
+      }
+    }
+  }
+
+  // Copies a finished picture, gray to every channel.
+  void paste(const Image& picture, int x0, int y0) {
+    for (int y = 0; y < picture.height; ++y) {
+      for (int x = 0; x < picture.width; ++x) {
+        const uint8_t* from = &picture.pixels[(static_cast<size_t>(y) * picture.width + x) * picture.channels];
+        uint8_t* to = &image_.pixels[(static_cast<size_t>(y0 + y) * image_.width + x0 + x) * image_.channels];
+        for (int c = 0; c < image_.channels; ++c) to[c] = from[picture.channels == 3 ? c : 0];
       }
     }
   }
@@ -110,6 +123,30 @@ Image draw_comparison(std::span<const FigureRow> rows, int count, ImageShape sha
              Align::kRight);
   }
   page.overlay(ink.image());
+  return page.take();
+}
+
+Image join_images(std::span<const Image> images, int columns, int gap) {
+  if (images.empty() || columns < 1) throw Error(Exit::kInternal, "figure: no picture to join");
+  const size_t across = std::min(static_cast<size_t>(columns), images.size());
+  std::vector<int> widths(across), heights((images.size() + across - 1) / across);
+  int channels = 1;
+  for (size_t i = 0; i < images.size(); ++i) {
+    widths[i % across] = std::max(widths[i % across], images[i].width);
+    heights[i / across] = std::max(heights[i / across], images[i].height);
+    channels = std::max(channels, images[i].channels);
+  }
+  const auto extent = [&](const std::vector<int>& cells) {
+    return std::accumulate(cells.begin(), cells.end(), 0) + gap * (static_cast<int>(cells.size()) - 1);
+  };
+  Page page(extent(widths), extent(heights), channels);
+  int y = 0;
+  for (size_t row = 0; row < heights.size(); y += heights[row++] + gap) {
+    int x = 0;
+    for (size_t column = 0; column < across; x += widths[column++] + gap) {
+      if (row * across + column < images.size()) page.paste(images[row * across + column], x, y);
+    }
+  }
   return page.take();
 }
 

@@ -33,6 +33,10 @@ struct FigureRow {
 /// `options.columns` (0: ten at most) continue in a further block of rows. Labels stand at the left.
 Image draw_comparison(std::span<const FigureRow> rows, int count, ImageShape shape, const FigureOptions& options = {});
 
+/// Finished pictures as a page of `columns`, row by row, on white; each at the top left of a cell as wide as its column
+/// and as high as its row need. RGB if any of them is.
+Image join_images(std::span<const Image> images, int columns, int gap = 24);
+
 /// 0..1 to 0..255, to nearest; NaN is 0.
 uint8_t pixel_of(float value);
 

@@ -251,6 +251,31 @@ TEST_F(Commands, EmbedWritesOneRowAnImage) {
   expect_picture(root_ / "ae/figures/manifold.png");
 }
 
+TEST_F(Commands, EmbedDrawsTwoRunsSideBySide) {
+  answer({"embed", at("vae"), "--out", at("right")});
+  answer({"embed", at("ae"), "--out", at("left"), "--beside", at("vae")});
+  const Image page = read_png(root_ / "left/beside.png");
+  const Image left = read_png(root_ / "left/scatter.png"), right = read_png(root_ / "right/scatter.png");
+  const Image below = read_png(root_ / "right/manifold.png");
+  ASSERT_EQ(page.channels, 3);
+  EXPECT_GE(page.width, left.width + right.width);
+  EXPECT_GE(page.height, left.height + below.height);
+  // The first rows of pixels that are not white: the titles of the two scatters, each as drawn alone.
+  const auto pixels = [](const Image& image, int y, int x, int count) {
+    const auto* from = &image.pixels[(static_cast<size_t>(y) * image.width + x) * image.channels];
+    return std::vector<uint8_t>(from, from + count * image.channels);
+  };
+  for (int y = 0; y < std::min(left.height, right.height); y += 5) {
+    EXPECT_EQ(pixels(page, y, 0, left.width), pixels(left, y, 0, left.width)) << y;
+    EXPECT_EQ(pixels(page, y, page.width - right.width, right.width), pixels(right, y, 0, right.width)) << y;
+  }
+  ASSERT_EQ(hourglass_main({"train", "vae", "--data", "shapes:12:320", "--batch", "32", "--hidden", "none", "--latent",
+                            "3", "--steps", "1", "--quiet", "--out", at("three")}),
+            0);
+  expect_refused({"embed", at("ae"), "--beside", at("three")}, Exit::kUsage, {"--beside", at("three"), "3"});
+  expect_refused({"embed", at("three"), "--beside", at("ae")}, Exit::kUsage, {"--beside", at("three"), "3"});
+}
+
 TEST_F(Commands, WhatDoesNotFitIsRefused) {
   expect_refused({"sample", at("ae")}, Exit::kUsage, {"vae"});
   expect_refused({"eval", at("none")}, Exit::kCheckpoint, {at("none")});

@@ -99,7 +99,24 @@ TEST(Figure, LabelsStandLeftOfTheImages) {
   EXPECT_LT(rightmost, page.width - 10 * 28);
 }
 
+TEST(Figure, JoinedPicturesStandInCellsOfTheirRowsAndColumns) {
+  const Image gray{2, 3, 1, std::vector<uint8_t>(6, 7)}, red{1, 2, 3, {250, 1, 2, 250, 1, 2}};
+  const Image page = join_images(std::vector<Image>{gray, red, red}, 2, 4);
+  ASSERT_EQ(page.width, 3 + 4 + 2);
+  ASSERT_EQ(page.height, 2 + 4 + 1);
+  ASSERT_EQ(page.channels, 3);
+  for (int y = 0; y < page.height; ++y) {
+    for (int x = 0; x < page.width; ++x) {
+      const bool is_gray = y < 2 && x < 3, is_red = (y == 0 && x >= 7) || (y == 6 && x < 2);
+      EXPECT_EQ(at(page, y, x, 0), is_gray ? 7 : is_red ? 250 : 255) << y << ", " << x;
+      EXPECT_EQ(at(page, y, x, 2), is_gray ? 7 : is_red ? 2 : 255) << y << ", " << x;
+    }
+  }
+  EXPECT_EQ(join_images(std::vector<Image>{gray}, 5).channels, 1);
+}
+
 TEST(Figure, RefusesNothingToDraw) {
+  expect_error([] { join_images({}, 2); }, Exit::kInternal, {"figure"});
   expect_error([] { draw_image_grid(nullptr, 0, {28, 28, 1}); }, Exit::kInternal, {"figure", "at least one image"});
   expect_error([] { draw_image_grid(nullptr, 1, {0, 28, 1}); }, Exit::kInternal, {"figure", "0 x 28"});
   expect_error([] { draw_comparison({}, 4, {28, 28, 1}); }, Exit::kInternal, {"figure"});

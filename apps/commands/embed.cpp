@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // hourglass embed RUN: the latent codes of all images of a split, as arrays, as a table, and, where the latent space is
-// a plane, as two pictures of it.
+// a plane, as two pictures of it, beside those of another run if asked.
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 #include "apps/commands.h"
 #include "apps/pictures.h"
 #include "apps/run_source.h"
 #include "apps/terminal.h"
+#include "engine/figure.h"
 #include "engine/io/files.h"
 #include "engine/io/npy.h"
+#include "engine/io/png.h"
+#include "kernels/base/error.h"
 
 namespace hourglass {
 namespace {
@@ -84,25 +88,65 @@ Json write_arrays(const fs::path& folder, const Embedding& e) {
 }
 
 /// The plane of a two-dimensional code: where the images lie, and what the decoder makes of each place.
-Json draw_plane(const fs::path& folder, RunSource& source, const Dataset& data, const Embedding& e,
-                const std::string& split) {
-  const fs::path scatter = folder / "scatter.png", manifold = folder / "manifold.png";
-  write_scatter(scatter, e.mu, e.labels, data.label_names, "latent codes of " + data.name + ", " + split + " split");
+struct Plane {
+  Image scatter, manifold;
+};
+
+Plane draw_plane(RunSource& source, const Dataset& data, const Embedding& e, const std::string& title) {
   const Matrix grid = source.is_vae() ? prior_grid() : central_grid(e.mu);
-  write_grid(manifold, source.model().decode(grid), source.config(), kGridSide, 0);
-  return Json::array({scatter.string(), manifold.string()});
+  return {scatter_picture(e.mu, e.labels, data.label_names, title),
+          grid_picture(source.model().decode(grid), source.config(), kGridSide, 0)};
+}
+
+std::string title_of(const std::string& run, const Dataset& data, const std::string& split) {
+  const fs::path path = fs::path(run).lexically_normal();
+  const fs::path name = path.has_filename() ? path.filename() : path.parent_path().filename();  // "runs/ae/"
+  return name.string() + ": latent codes of " + data.name + ", " + split + " split";
+}
+
+void require_plane(const std::string& run, const ModelConfig& config) {
+  if (config.latent == 2) return;
+  throw Error(Exit::kUsage,
+              "--beside draws codes of size 2, and that of " + run + " has " + std::to_string(config.latent));
+}
+
+/// The run of --beside at the right of this one, scatters above manifolds.
+Image draw_beside(const EmbedOptions& options, const Plane& left) {
+  EmbedOptions other = options;
+  other.run = options.beside;
+  RunSource source(other);
+  require_plane(other.run, source.config());
+  const Dataset data = source.load_data();
+  const Plane right = draw_plane(source, data, embed(source, data, other), title_of(other.run, data, other.split));
+  return join_images(std::array{left.scatter, right.scatter, left.manifold, right.manifold}, 2);
+}
+
+/// Writes the pictures of the plane and returns their paths.
+Json write_plane(const EmbedOptions& options, RunSource& source, const Dataset& data, const Embedding& e) {
+  const fs::path folder = source.folder("figures");
+  Json files = Json::array();
+  const auto write = [&](const char* name, const Image& image) {
+    write_png(folder / name, image);
+    files.push_back((folder / name).string());
+  };
+  const Plane plane = draw_plane(source, data, e, title_of(options.run, data, options.split));
+  write("scatter.png", plane.scatter);
+  write("manifold.png", plane.manifold);
+  if (!options.beside.empty()) write("beside.png", draw_beside(options, plane));
+  return files;
 }
 
 }  // namespace
 
 int run_embed(const EmbedOptions& options) {
   RunSource source(options);
+  if (!options.beside.empty()) require_plane(options.run, source.config());
   const Dataset data = source.load_data();
   const Embedding e = embed(source, data, options);
   Json facts = source.facts(data, e.mu.rows);
   facts.set("latent", e.mu.cols);
   facts.set("files", write_arrays(source.folder("embedding"), e));
-  if (e.mu.cols == 2) facts.set("figures", draw_plane(source.folder("figures"), source, data, e, options.split));
+  if (e.mu.cols == 2) facts.set("figures", write_plane(options, source, data, e));
   show_facts(options, facts);
   return 0;
 }
