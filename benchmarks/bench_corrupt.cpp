@@ -11,22 +11,12 @@ int main(int argc, char** argv) {
   for (const Corruption& c : kCorruptions) {
     const CorruptShape s{N, D, c};
     const std::string shape = std::string(names[static_cast<int>(c.kind)]) + "_" + extents({N, D});
-    const Work work{.bytes = 8.0 * N * D};
-    const auto setup = [=](auto run) {
-      return [=](const Context& ctx) {
-        return [=, x = values<float>(N * D, 1, 0, 1), y = values<float>(N * D)]() mutable {
-          run(ctx, s, x.data(), y.data());
-        };
+    add_forms_bf16({"corrupt", shape}, {.elements = 2.0 * N * D}, [=](auto lane) {
+      using T = typename decltype(lane)::type;
+      return [=, x = values<T>(lane, N * D, 1, 0, 1), y = zeros<T>(lane, N * D)] {
+        BENCH_OP(corrupt)(lane, s, x.data(), Noise{}, y.data());
       };
-    };
-    add_threads({"corrupt", "reference", shape}, work, 1,
-                setup([](const Context& ctx, const CorruptShape& p, const float* x, float* y) {
-                  cpu::corrupt<float>(ctx, p, x, Noise{}, y);
-                }));
-    add({"corrupt", "simd", shape}, work,
-        setup([](const Context& ctx, const CorruptShape& p, const float* x, float* y) {
-          cpu::corrupt(ctx, p, x, Noise{}, y);
-        }));
+    });
   }
   return run(argc, argv);
 }

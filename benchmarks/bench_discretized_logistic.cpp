@@ -7,28 +7,26 @@ using namespace hourglass::bench;
 
 int main(int argc, char** argv) {
   DiscretizedLogisticShape s = kDiscretizedLogisticCases.front();
-  s.N = 128;
+  s.N = kEmulated ? 8 : 128;
   const int64_t n = int64_t{s.N} * s.D;
-  add({"discretized_logistic_loss", "simd", extents({s.N, s.D, s.log_scale_count})},
-      {.bytes = 12.0 * static_cast<double>(n)}, [=](const Context& ctx) {
-        return [=, mu = values<float>(n, 1, 0, 1), x = values<float>(n, 2, 0, 1), dmu = values<float>(n, 3),
-                log_scale = values<float>(s.log_scale_count, 4, -4, -2),
-                slope = values<float>(s.log_scale_count)]() mutable {
-          float value = 0;
-          cpu::discretized_logistic_loss(ctx, s, mu.data(), x.data(), log_scale.data(), {}, Grad<float>{&value},
-                                         Grad<float>{dmu.data()}, Grad<float>{slope.data()});
-        };
-      });
-  add_threads({"discretized_logistic_loss", "reference", extents({s.N, s.D, s.log_scale_count})},
-              {.bytes = 12.0 * static_cast<double>(n)}, 1, [=](const Context& ctx) {
-                return [=, mu = values<float>(n, 1, 0, 1), x = values<float>(n, 2, 0, 1), dmu = values<float>(n, 3),
-                        log_scale = values<float>(s.log_scale_count, 4, -4, -2),
-                        slope = values<float>(s.log_scale_count)]() mutable {
-                  float value = 0;
-                  cpu::discretized_logistic_loss<float>(ctx, s, mu.data(), x.data(), log_scale.data(), {},
-                                                        Grad<float>{&value}, Grad<float>{dmu.data()},
-                                                        Grad<float>{slope.data()});
-                };
-              });
+  const std::string shape = extents({s.N, s.D, s.log_scale_count});
+  const auto elements = static_cast<double>(n);
+  add_forms_bf16({"discretized_logistic_loss", shape}, {.elements = 3 * elements}, [=](auto lane) {
+    using T = typename decltype(lane)::type;
+    return [=, mu = values<T>(lane, n, 1, 0, 1), x = values<T>(lane, n, 2, 0, 1), dmu = zeros<T>(lane, n),
+            log_scale = values<T>(lane, s.log_scale_count, 4, -4, -2), slope = zeros<float>(lane, s.log_scale_count),
+            value = one<float>(lane)] {
+      BENCH_OP(discretized_logistic_loss)
+      (lane, s, mu.data(), x.data(), log_scale.data(), Weight{}, Grad{value.data()}, Grad{dmu.data()},
+       Grad{slope.data()});
+    };
+  });
+  add_forms_bf16({"discretized_logistic_forward", shape}, {.elements = 2 * elements}, [=](auto lane) {
+    using T = typename decltype(lane)::type;
+    return [=, mu = values<T>(lane, n, 1, 0, 1), x = values<T>(lane, n, 2, 0, 1),
+            log_scale = values<T>(lane, s.log_scale_count, 4, -4, -2), nll = zeros<float>(lane, s.N)] {
+      BENCH_OP(discretized_logistic_forward)(lane, s, mu.data(), x.data(), log_scale.data(), nll.data());
+    };
+  });
   return run(argc, argv);
 }

@@ -7,48 +7,52 @@ using namespace hourglass::bench;
 
 namespace {
 
-struct Buffers {
-  std::vector<float> x, y;
-  std::vector<int32_t> argmax;
+/// The memory of one layer; argmax is that of x.
+template <class T>
+struct Layer {
+  template <class Lane>
+  Layer(const Lane& lane, const Pool2dShape& s)
+      : x(values<T>(lane, int64_t{s.N} * s.H * s.W * s.C, 1)),
+        y(zeros<T>(lane, int64_t{s.N} * s.P * s.Q * s.C)),
+        argmax(zeros<int32_t>(lane, int64_t{s.N} * s.P * s.Q * s.C)) {
+    max_pool2d_forward(lane, s, x.data(), y.data(), argmax.data());
+  }
+  Array<T> x, y;
+  Array<int32_t> argmax;
+};
+
+const auto max_forward = [](const auto& lane, const Pool2dShape& s, const auto& l) {
+  BENCH_OP(max_pool2d_forward)(lane, s, l.x.data(), l.y.data(), l.argmax.data());
+};
+const auto max_backward = [](const auto& lane, const Pool2dShape& s, const auto& l) {
+  BENCH_OP(max_pool2d_backward)(lane, s, l.argmax.data(), l.y.data(), Grad{l.x.data()});
+};
+const auto average_forward = [](const auto& lane, const Pool2dShape& s, const auto& l) {
+  BENCH_OP(average_pool2d_forward)(lane, s, l.x.data(), l.y.data());
+};
+const auto average_backward = [](const auto& lane, const Pool2dShape& s, const auto& l) {
+  BENCH_OP(average_pool2d_backward)(lane, s, l.y.data(), Grad{l.x.data()});
 };
 
 template <class F>
 auto setup(const Pool2dShape& s, F f) {
-  return [=](const Context& ctx) {
-    Buffers b{values<float>(int64_t{s.N} * s.H * s.W * s.C, 1), values<float>(int64_t{s.N} * s.P * s.Q * s.C, 2), {}};
-    b.argmax.resize(b.y.size());
-    cpu::max_pool2d_forward(ctx, s, b.x.data(), b.y.data(), b.argmax.data());
-    return [=]() mutable { f(ctx, s, b); };
-  };
+  return [=](auto lane) { return [=, layer = Layer<typename decltype(lane)::type>(lane, s)] { f(lane, s, layer); }; };
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  for (const Pool2dShape& s : kPool2dTimed) {
+  auto shapes = kPool2dTimed;
+  if (kEmulated) shapes.push_back(kPool2dCases.front());
+  for (const Pool2dShape& s : shapes) {
     const std::string shape =
         extents({s.N, s.H, s.W, s.C}) + "_" + extents({s.R, s.S}) + "s" + std::to_string(s.stride_h);
-    const double x = 4.0 * s.N * s.H * s.W * s.C, y = 4.0 * s.N * s.P * s.Q * s.C;
-    add_threads({"max_pool2d_forward", "reference", shape}, {.bytes = x + 2 * y}, 1,
-                setup(s, [](const Context& ctx, const Pool2dShape& p, Buffers& b) {
-                  cpu::max_pool2d_forward<float>(ctx, p, b.x.data(), b.y.data(), b.argmax.data());
-                }));
-    add({"max_pool2d_forward", "simd", shape}, {.bytes = x + 2 * y},
-        setup(s, [](const Context& ctx, const Pool2dShape& p, Buffers& b) {
-          cpu::max_pool2d_forward(ctx, p, b.x.data(), b.y.data(), b.argmax.data());
-        }));
-    add({"max_pool2d_backward", "simd", shape}, {.bytes = x + 2 * y},
-        setup(s, [](const Context& ctx, const Pool2dShape& p, Buffers& b) {
-          cpu::max_pool2d_backward(ctx, p, b.argmax.data(), b.y.data(), Grad<float>{b.x.data()});
-        }));
-    add({"average_pool2d_forward", "simd", shape}, {.bytes = x + y},
-        setup(s, [](const Context& ctx, const Pool2dShape& p, Buffers& b) {
-          cpu::average_pool2d_forward(ctx, p, b.x.data(), b.y.data());
-        }));
-    add({"average_pool2d_backward", "simd", shape}, {.bytes = x + y},
-        setup(s, [](const Context& ctx, const Pool2dShape& p, Buffers& b) {
-          cpu::average_pool2d_backward(ctx, p, b.y.data(), Grad<float>{b.x.data()});
-        }));
+    const double x = 1.0 * s.N * s.H * s.W * s.C, y = 1.0 * s.N * s.P * s.Q * s.C;
+    const Work with_argmax{.bytes = 4 * y, .elements = x + y}, plain{.elements = x + y};
+    add_forms_bf16({"max_pool2d_forward", shape}, with_argmax, setup(s, max_forward));
+    add_forms_bf16({"max_pool2d_backward", shape}, with_argmax, setup(s, max_backward));
+    add_forms_bf16({"average_pool2d_forward", shape}, plain, setup(s, average_forward));
+    add_forms_bf16({"average_pool2d_backward", shape}, plain, setup(s, average_backward));
   }
   return run(argc, argv);
 }

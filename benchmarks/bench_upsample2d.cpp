@@ -5,36 +5,25 @@
 using namespace hourglass;
 using namespace hourglass::bench;
 
-namespace {
-
-template <class F>
-auto setup(const Upsample2dShape& s, F f) {
-  return [=](const Context& ctx) {
-    const int64_t n = int64_t{s.N} * s.H * s.W * s.C;
-    return [=, x = values<float>(n, 1), y = values<float>(n * s.factor_h * s.factor_w, 2)]() mutable {
-      f(ctx, s, x.data(), y.data());
-    };
-  };
-}
-
-}  // namespace
-
 int main(int argc, char** argv) {
-  for (const Upsample2dShape& s : kUpsample2dTimed) {
+  auto shapes = kUpsample2dTimed;
+  if (kEmulated) shapes.push_back(kUpsample2dCases.front());
+  for (const Upsample2dShape& s : shapes) {
     const std::string shape = extents({s.N, s.H, s.W, s.C, s.factor_h, s.factor_w});
-    const double bytes = 4.0 * s.N * s.H * s.W * s.C * (1 + s.factor_h * s.factor_w);
-    add_threads({"upsample2d_forward", "reference", shape}, {.bytes = bytes}, 1,
-                setup(s, [](const Context& ctx, const Upsample2dShape& u, float* x, float* y) {
-                  cpu::upsample2d_forward<float>(ctx, u, x, y);
-                }));
-    add({"upsample2d_forward", "simd", shape}, {.bytes = bytes},
-        setup(s, [](const Context& ctx, const Upsample2dShape& u, float* x, float* y) {
-          cpu::upsample2d_forward(ctx, u, x, y);
-        }));
-    add({"upsample2d_backward", "simd", shape}, {.bytes = bytes},
-        setup(s, [](const Context& ctx, const Upsample2dShape& u, float* x, float* y) {
-          cpu::upsample2d_backward(ctx, u, y, Grad<float>{x});
-        }));
+    const int64_t small = int64_t{s.N} * s.H * s.W * s.C, large = small * s.factor_h * s.factor_w;
+    const Work work{.elements = static_cast<double>(small + large)};
+    add_forms_bf16({"upsample2d_forward", shape}, work, [=](auto lane) {
+      using T = typename decltype(lane)::type;
+      return [=, x = values<T>(lane, small), y = zeros<T>(lane, large)] {
+        BENCH_OP(upsample2d_forward)(lane, s, x.data(), y.data());
+      };
+    });
+    add_forms_bf16({"upsample2d_backward", shape}, work, [=](auto lane) {
+      using T = typename decltype(lane)::type;
+      return [=, dx = zeros<T>(lane, small), dy = values<T>(lane, large)] {
+        BENCH_OP(upsample2d_backward)(lane, s, dy.data(), Grad{dx.data()});
+      };
+    });
   }
   return run(argc, argv);
 }

@@ -7,22 +7,26 @@ using namespace hourglass;
 using namespace hourglass::bench;
 
 int main(int argc, char** argv) {
-  for (const VectorQuantizeShape& s : test::kVectorQuantizeCases) {
-    if (s.N < 2000) continue;
-    const double elements = static_cast<double>(s.N) * s.D, codes = static_cast<double>(s.K) * s.D;
+  std::vector<VectorQuantizeShape> shapes = {test::kVectorQuantizeCases.front()};
+  if (kEmulated) shapes.push_back({300, 8, 100});
+  for (const VectorQuantizeShape& s : shapes) {
+    const int64_t n = int64_t{s.N} * s.D, codes = int64_t{s.K} * s.D;
+    const double elements = static_cast<double>(n), of_codes = static_cast<double>(codes);
     const std::string shape = extents({s.N, s.D, s.K});
     // Everything after the index: sorting, gather, both losses with their gradients.
-    add({"vector_quantize", "reference", shape}, {.bytes = 4 * (4 * elements + 2 * codes)}, [=](const Context& ctx) {
-      return [=, x = values<float>(int64_t{s.N} * s.D), codebook = values<float>(int64_t{s.K} * s.D, 2),
-              index = values<int32_t>(s.N, 3, 0, s.K - 1), offsets = std::vector<int32_t>(s.K + 1),
-              order = std::vector<int32_t>(s.N), quantized = std::vector<float>(int64_t{s.N} * s.D),
-              dx = std::vector<float>(int64_t{s.N} * s.D), dcodebook = std::vector<float>(int64_t{s.K} * s.D),
-              value = std::vector<float>(2)]() mutable {
-        cpu::vector_quantize_forward<float>(ctx, s, codebook.data(), index.data(), quantized.data());
-        cpu::sort_by_code(ctx, s, index.data(), nullptr, offsets.data(), order.data());
-        cpu::commitment_loss<float>(ctx, s, x.data(), quantized.data(), {1}, {value.data()}, {dx.data()});
-        cpu::codebook_loss<float>(ctx, s, x.data(), codebook.data(), {offsets.data(), order.data()}, {1},
-                                  {value.data() + 1}, {dcodebook.data()});
+    add_forms({"vector_quantize", shape, nullptr}, {.elements = 4 * elements + 2 * of_codes}, [=](auto lane) {
+      return [=, x = values<float>(lane, n), codebook = values<float>(lane, codes, 2),
+              index = values<int32_t>(lane, s.N, 3, 0, s.K - 1), offsets = zeros<int32_t>(lane, s.K + 1),
+              order = zeros<int32_t>(lane, s.N), quantized = zeros<float>(lane, n), dx = zeros<float>(lane, n),
+              dcodebook = zeros<float>(lane, codes), value = zeros<float>(lane, 2),
+              scratch = zeros<char>(lane, static_cast<int64_t>(sort_by_code_scratch_bytes(lane, s)))] {
+        BENCH_OP(vector_quantize_forward)(lane, s, codebook.data(), index.data(), quantized.data());
+        sort_by_code(lane, s, index.data(), scratch.data(), offsets.data(), order.data());
+        BENCH_OP(commitment_loss)
+        (lane, s, x.data(), quantized.data(), Weight{}, Grad{value.data()}, Grad{dx.data()});
+        BENCH_OP(codebook_loss)
+        (lane, s, x.data(), codebook.data(), CodeRows{offsets.data(), order.data()}, Weight{}, Grad{value.data() + 1},
+         Grad{dcodebook.data()});
       };
     });
   }

@@ -72,6 +72,29 @@ TEST_F(CudaTraining, ACapturedStepHasTheBitsOfAnEagerOne) {
   }
 }
 
+/// The ops of images, forward and backward, and states that a commit changes.
+TEST_F(CudaTraining, CapturedImageModelsToo) {
+  for (const char* encoder :
+       {"conv 6 3 batch-norm; max-pool 2; conv 4 3 2 group-norm:2; residual 4; dense 12 batch-norm",
+        "conv 4 3 2 batch-norm tanh; avg-pool 2; upsample 2"}) {
+    for (const LikelihoodKind likelihood : {LikelihoodKind::kLogistic, LikelihoodKind::kGaussian}) {
+      TrainerOptions options = options_with(OptimizerKind::kAdam);
+      options.model.hidden.clear();
+      options.model.encoder = encoder;
+      options.model.likelihood = likelihood;
+      options.model.optimal_sigma = likelihood == LikelihoodKind::kGaussian;
+      options.corruption = {likelihood == LikelihoodKind::kGaussian ? CorruptionKind::kMask : CorruptionKind::kGaussian,
+                            0.25};
+      options.batch.batch = 4;
+      const Result eager = train({"cuda", 1, false}, options, 4), captured = train({"cuda", 1, true}, options, 4);
+      EXPECT_GT(captured.nodes, 0);
+      EXPECT_NE(eager.reconstruction[2], eager.reconstruction[3]);
+      expect_same_bits(captured.values, eager.values, encoder);
+      EXPECT_EQ(captured.reconstruction, eager.reconstruction);
+    }
+  }
+}
+
 TEST_F(CudaTraining, TheNumberOfStepsBetweenLooksChangesNoBit) {
   const TrainerOptions options = options_with(OptimizerKind::kAdam);
   expect_same_bits(train({"cuda"}, options, 24, 8).values, train({"cuda"}, options, 24, 1).values);
@@ -102,7 +125,8 @@ TEST_F(CudaTraining, FollowsTheCurveOfTheCpu) {
 
 /// Convolutions of few channels and of many, their transposes, and what lies between them.
 TEST_F(CudaTraining, ConvolutionalModelsToo) {
-  for (const char* encoder : {"conv 8 4 2; conv 16 4 2", "conv 6 3; max-pool 2; dense 20"}) {
+  for (const char* encoder : {"conv 8 4 2; conv 16 4 2", "conv 6 3; max-pool 2; dense 20",
+                              "conv 8 4 2 batch-norm; conv 8 4 2 group-norm:4"}) {
     for (ModelKind kind : {ModelKind::kVae, ModelKind::kAutoencoder}) {
       TrainerOptions options = options_with(OptimizerKind::kAdam);
       options.model.kind = kind;
