@@ -135,7 +135,8 @@ std::string TrainingRun::header() const {
       {"steps", count_text(total_steps_)},
       {"parameters", count_text(parameters.count())},
       {"memory", format_bytes((2 + trainer_.moments()) * slabs) + " for values, gradients and moments, " +
-                     format_bytes(runtime_.arena().reserved()) + " for a step"}};
+                     format_bytes(runtime_.arena().reserved()) + " for a step" +
+                     (trainer_.streams() ? ", and images brought batch by batch" : "")}};
   return aligned(rows) + layers;
 }
 

@@ -65,6 +65,8 @@ class Trainer {
   void run(int64_t steps);
 
   int64_t step() const { return state_.step(); }
+  /// Whether the samples are brought to the device batch by batch (BatchOptions::data_memory).
+  bool streams() const { return source_.streams(); }
   int64_t steps_per_epoch() const { return source_.batches_per_epoch(); }
   double learning_rate() const { return options_.lr.at(step()); }
   double beta() const { return beta_at(step()); }

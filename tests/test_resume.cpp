@@ -256,5 +256,24 @@ TEST_F(ResumeTest, TheStoredConfigRepeatsTheRun) {
   expect_same_run(folder_ / "one", folder_ / "two");
 }
 
+/// The data are 84,480 bytes and need 330 times what they may take.
+TEST_F(ResumeTest, DataBeyondTheDataMemoryMakeTheSameRun) {
+  const Words length = {"--steps", "60", "--corrupt", "gaussian:0.5", "--mc-samples", "2"};
+  const Words little = {"--data-memory", "256"};
+  ASSERT_EQ(run(train(folder_ / "held", length)), 0) << errors_;
+  Words streamed = train(folder_ / "streamed", length + little);
+  std::erase(streamed, "--quiet");
+  ASSERT_EQ(run(streamed), 0) << errors_;
+  EXPECT_NE(errors_.find("batch by batch"), std::string::npos) << errors_;
+  expect_same_run(folder_ / "held", folder_ / "streamed");
+  // Begun with one, gone on with the other.
+  ASSERT_EQ(run(train(folder_ / "changed", length + Words{"--max-time", "0.001s"})), 0) << errors_;
+  EXPECT_LT(Json::parse(read_text_file(folder_ / "changed/summary.json"), "summary").get_integer("step"), 60);
+  const Words resume = {"train", "--resume", "--out", (folder_ / "changed").string(), "--max-time", "1h"};
+  ASSERT_EQ(run(resume + little), 0) << errors_;
+  EXPECT_NE(errors_.find("batch by batch"), std::string::npos) << errors_;
+  expect_same_run(folder_ / "held", folder_ / "changed");
+}
+
 }  // namespace
 }  // namespace hourglass
