@@ -26,6 +26,7 @@ void bind(BoundCommand& bound) {
   for (const OptionRow& row : bound.command->table) {
     std::string names = row.positional ? row.name : "--" + row.name;
     for (const std::string& alias : row.aliases) names += ",--" + alias;
+    if (row.negatable) names += ",!--no-" + row.name;
     CLI::Option* option =
         row.is_flag() ? bound.app->add_flag(names) : bound.app->add_option(names, bound.texts[row.name]);
     bound.options[row.name] = option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
@@ -37,6 +38,7 @@ std::vector<std::string> known_options(const Command* command) {
   for (const OptionRow& row : command ? command->table : OptionTable{}) {
     if (row.positional) continue;
     names.push_back("--" + row.name);
+    if (row.negatable) names.push_back("--no-" + row.name);
     for (const std::string& alias : row.aliases) names.push_back("--" + alias);
   }
   return names;
@@ -91,6 +93,8 @@ void finish(TrainOptions& options, const std::string& preset, const std::set<std
   if (from_line.count("epochs") && from_file.count("steps")) options.steps = 0;
   if (options.out.empty() && !preset.empty()) options.out = "runs/" + preset;
   if (options.model == "conv-ae" && !options.given.count("latent")) options.latent = 0;
+  if (options.is_vqvae() && !options.given.count("likelihood")) options.likelihood = "gaussian";
+  if (options.is_vqvae() && !options.ema && !options.given.count("restart-threshold")) options.restart_threshold = 0;
   if (options.out.empty() && !options.model.empty()) options.out = "runs/" + options.model;
   if (options.resume && !options.out.empty()) adopt_stored_options(options);
 }

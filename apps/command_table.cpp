@@ -55,7 +55,7 @@ std::string explanation(const OptionRow& row) {
 }
 
 std::string option_text(const OptionRow& row) {
-  std::string name = row.positional ? row.value : "--" + row.name;
+  std::string name = row.positional ? row.value : "--" + std::string(row.negatable ? "[no-]" : "") + row.name;
   if (!row.positional && !row.value.empty()) name += " " + row.value;
   std::string text = explanation(row);
   for (const std::string& alias : row.aliases) text += "; also --" + alias;
@@ -69,10 +69,12 @@ std::vector<Command> command_table(CommandOptions& o) {
       {"train",
        "train a model",
        "Writes a run folder: checkpoints, metrics.jsonl, summary.json, and the pictures reconstructions.png, "
-       "samples.png and curves.png in figures/. Ctrl-C, SIGTERM or a closed terminal save and stop; --resume "
+       "samples.png, codebook.png (vqvae) and curves.png in figures/. Ctrl-C, SIGTERM or a closed terminal save and "
+       "stop; --resume "
        "goes on.",
        {"hourglass train vae", "hourglass train ae --hidden 512 --latent 2 --out runs/flat",
-        "hourglass train vae --data shapes --epochs 3", "hourglass train vae --epochs 20 --out runs/vae --resume",
+        "hourglass train vqvae --epochs 5", "hourglass train vae --data shapes --epochs 3",
+        "hourglass train vae --epochs 20 --out runs/vae --resume",
         "hourglass train --config runs/vae/config.toml --seed 1 --out runs/again"},
        option_table(o.train)},
       {"eval",

@@ -27,6 +27,11 @@ OptionRow alias(const char* name, OptionRow row) {
   return row;
 }
 
+OptionRow negatable(OptionRow row) {
+  row.negatable = true;
+  return row;
+}
+
 OptionRow role(Role role, OptionRow row) {
   row.role = role;
   return row;
@@ -131,6 +136,24 @@ void add_model_rows(TrainOptions& o, OptionTable& table) {
           {"activation", &o.activation, "NAME", "of the hidden layers", one_of(functions)},
           {"code-activation", &o.code_activation, "NAME", "of the latent code; ae only", one_of(code_functions)},
           {"tied-weights", &o.tied_weights, "", "the decoder uses the encoder's weights, transposed"},
+      });
+}
+
+void add_codebook_rows(TrainOptions& o, OptionTable& table) {
+  add(table, "Codebook: vqvae only",
+      {
+          {"codebook-size", &o.codebook_size, "K", "codes", between(1, 1 << 20)},
+          {"code-dim", &o.code_dim, "D", "dimensions of a code; the encoder ends with a 1 x 1 convolution to so many",
+           between(1, 1 << 16)},
+          {"commitment-weight", &o.commitment_weight, "X", "weight of the loss that pulls vectors to their codes",
+           between(0, 1e6)},
+          negatable({"ema", &o.ema, "", "the codes are moving averages of the vectors that chose them, else learned"}),
+          {"ema-decay", &o.ema_decay, "X", "of the moving averages, a step", below(1)},
+          {"init", &o.init, "NAME", "where codes begin: at the k-means of the first batch, or uniform in (-1/K, 1/K)",
+           one_of({"kmeans", "uniform"})},
+          {"restart-threshold", &o.restart_threshold, "X",
+           "codes chosen less often a step, in the moving average, restart at vectors of the batch; 0: none does",
+           between(0, 1e9)},
       });
 }
 
@@ -256,10 +279,12 @@ OptionTable option_table(TrainOptions& o) {
   OptionTable table;
   add(table, "",
       {positional({"model", &o.model, "MODEL",
-                   "vae: variational autoencoder; ae: autoencoder; conv-vae, conv-ae: convolutional",
-                   one_of({"vae", "ae", "conv-vae", "conv-ae"})})});
+                   "vae: variational autoencoder; ae: autoencoder; conv-vae, conv-ae: convolutional; vqvae: "
+                   "vector-quantised autoencoder",
+                   one_of({"vae", "ae", "conv-vae", "conv-ae", "vqvae"})})});
   add_data_rows(o, table);
   add_model_rows(o, table);
+  add_codebook_rows(o, table);
   add_objective_rows(o, table);
   add_training_rows(o, table);
   add_run_folder_rows(o, table);

@@ -42,6 +42,7 @@ struct OptionRow {
   std::vector<std::string> aliases{};
   std::string unset{};  ///< what the initial value means, where it stands for "not given": "each epoch"
   bool positional = false;
+  bool negatable = false;  ///< a flag that is on unless --no-NAME is given
   std::string group{};
 
   bool is_flag() const { return std::holds_alternative<bool*>(field); }

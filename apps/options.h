@@ -30,7 +30,7 @@ struct Sigma {
 };
 
 struct TrainOptions {
-  std::string model;  ///< "vae", "ae", "conv-vae" or "conv-ae"
+  std::string model;  ///< "vae", "ae", "conv-vae", "conv-ae" or "vqvae"
 
   std::string data = "fashion-mnist", data_dir;
   double test_fraction = 0.1, val_fraction = 0;
@@ -46,7 +46,14 @@ struct TrainOptions {
   std::string activation = "relu", code_activation = "none";
   bool tied_weights = false;
 
-  std::string likelihood = "bernoulli";
+  int codebook_size = 512, code_dim = 64;
+  double commitment_weight = 0.25;
+  bool ema = true;
+  double ema_decay = 0.99;
+  std::string init = "kmeans";
+  double restart_threshold = 1;  ///< what --no-ema has unless given: 0
+
+  std::string likelihood = "bernoulli";  ///< what vqvae has unless given: gaussian
   Sigma sigma;
   std::string binarize = "none";
   std::string corrupt = "none";
@@ -82,7 +89,8 @@ struct TrainOptions {
   bool dry_run = false, quiet = false;
 
   bool is_vae() const { return model == "vae" || model == "conv-vae"; }
-  bool is_convolutional() const { return model == "conv-vae" || model == "conv-ae"; }
+  bool is_vqvae() const { return model == "vqvae"; }
+  bool is_convolutional() const { return model == "conv-vae" || model == "conv-ae" || is_vqvae(); }
 
   std::set<std::string> given;  ///< options that the command line or the config file set, by name
   std::string command_line;     ///< as typed, for run.json

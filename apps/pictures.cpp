@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <numbers>
+#include <numeric>
 
 #include "engine/figure.h"
 #include "engine/io/png.h"
@@ -149,12 +151,39 @@ Matrix central_grid(const Matrix& codes) {
   return grid_of(central_coordinates(codes, 0), central_coordinates(codes, 1));
 }
 
+void write_code_usage(const std::filesystem::path& path, std::vector<int64_t> usage, const std::string& title) {
+  std::sort(usage.begin(), usage.end(), std::greater<>());
+  const double total = std::max(1.0, static_cast<double>(std::accumulate(usage.begin(), usage.end(), int64_t{0})));
+  LinePlot p;
+  p.title = title;
+  p.x_label = "codes by falling use";
+  p.y_label = "% of all positions";
+  Series chosen{.name = "chosen", .x = {}, .y = {}}, equal{.name = "all alike", .x = {}, .y = {}, .dashed = true};
+  for (size_t k = 0; k < usage.size(); ++k) {
+    chosen.x.push_back(static_cast<double>(k + 1));
+    chosen.y.push_back(100 * static_cast<double>(usage[k]) / total);
+  }
+  equal.x = {1, static_cast<double>(usage.size())};
+  equal.y = {100.0 / static_cast<double>(usage.size()), 100.0 / static_cast<double>(usage.size())};
+  p.series = {chosen, equal};
+  write_png(path, draw_line_plots({p}));
+}
+
 void write_curves(const std::filesystem::path& path, const std::vector<Json>& metrics, const std::string& title) {
-  std::vector<LinePlot> plots{plot(metrics, title + ": objective", "objective", "nats per image"),
-                              plot(metrics, "Reconstruction", "reconstruction", "nats per image")};
-  const bool has_kl =
-      std::any_of(metrics.begin(), metrics.end(), [](const Json& p) { return p.find("kl") != nullptr; });
-  if (has_kl) plots.push_back(plot(metrics, "KL", "kl", "nats per image"));
+  const auto has = [&metrics](const char* key) {
+    return std::any_of(metrics.begin(), metrics.end(), [key](const Json& p) { return p.find(key) != nullptr; });
+  };
+  std::vector<LinePlot> plots;
+  if (has("perplexity")) {
+    plots = {plot(metrics, title + ": objective", "objective", "mean"), plot(metrics, "MSE", "mse", "a pixel"),
+             plot(metrics, "Perplexity of the codes", "perplexity", "codes"),
+             plot(metrics, "Commitment loss", "commitment_loss", "a dimension")};
+    plots[2].y_trim = 0;
+  } else {
+    plots = {plot(metrics, title + ": objective", "objective", "nats per image"),
+             plot(metrics, "Reconstruction", "reconstruction", "nats per image")};
+  }
+  if (has("kl")) plots.push_back(plot(metrics, "KL", "kl", "nats per image"));
   std::erase_if(plots, [](const LinePlot& p) { return p.series.empty(); });
   if (!plots.empty()) write_png(path, draw_line_plots(plots));
 }

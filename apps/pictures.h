@@ -33,6 +33,9 @@ void write_grid(const std::filesystem::path& path, const Matrix& images, const M
 /// Curves of the objective and its terms from the lines of metrics.jsonl.
 void write_curves(const std::filesystem::path& path, const std::vector<Json>& metrics, const std::string& title);
 
+/// How often each code of a codebook was chosen, by falling use, beside equal use of all.
+void write_code_usage(const std::filesystem::path& path, std::vector<int64_t> usage, const std::string& title);
+
 /// Points of the latent plane (N, 2), colored by class; `labels` may be empty.
 Image scatter_picture(const Matrix& codes, const std::vector<int32_t>& labels,
                       const std::vector<std::string>& label_names, const std::string& title);

@@ -14,6 +14,21 @@ namespace {
 constexpr const char* kPoolingEncoder = "conv 32 3; max-pool 2; conv 32 3; max-pool 2";
 constexpr const char* kUpsamplingDecoder = "conv 32 3; upsample 2; conv 32 3; upsample 2; conv ";
 
+// The VQ-VAE's: a quarter of the extents, two residual blocks (van den Oord et al., arXiv 1711.00937, narrower).
+constexpr const char* kQuantizedEncoder = "conv 64 4 2; conv 64 4 2; residual 32; residual 32";
+
+QuantizerConfig quantizer_config(const TrainOptions& o) {
+  QuantizerConfig q;
+  q.codes = o.codebook_size;
+  q.dim = o.code_dim;
+  q.commitment_weight = o.commitment_weight;
+  q.ema = o.ema;
+  q.decay = o.ema_decay;
+  q.kmeans = o.init == "kmeans";
+  q.restart_threshold = o.restart_threshold;
+  return q;
+}
+
 Binarization binarization_of(const std::string& name) {
   if (name == "static") return Binarization::kStatic;
   if (name == "dynamic") return Binarization::kDynamic;
@@ -87,7 +102,7 @@ Dataset load_data(const TrainOptions& o) {
 
 ModelConfig model_config(const TrainOptions& o, const Dataset& dataset) {
   ModelConfig m;
-  m.kind = o.is_vae() ? ModelKind::kVae : ModelKind::kAutoencoder;
+  m.kind = o.is_vae() ? ModelKind::kVae : o.is_vqvae() ? ModelKind::kVqVae : ModelKind::kAutoencoder;
   m.height = dataset.height;
   m.width = dataset.width;
   m.channels = dataset.channels;
@@ -99,9 +114,13 @@ ModelConfig model_config(const TrainOptions& o, const Dataset& dataset) {
     m.encoder = kPoolingEncoder;
     if (o.decoder.empty()) m.decoder = kUpsamplingDecoder + std::to_string(m.channels) + " 3";
   }
+  if (o.encoder.empty() && o.is_vqvae()) m.encoder = kQuantizedEncoder;
+  m.quantizer = quantizer_config(o);
   m.latent = o.latent;
-  m.spatial_code = o.latent == 0;
-  if (m.spatial_code) m.latent = m.trunk_size();
+  m.spatial_code = o.latent == 0 || o.is_vqvae();
+  if (m.spatial_code) {
+    m.latent = o.is_vqvae() ? static_cast<int>(m.code_grid().elements()) : m.trunk_size();
+  }
   m.activation = parse_activation(o.activation);
   m.code_activation = parse_activation(o.code_activation);
   m.likelihood = o.likelihood == "gaussian"   ? LikelihoodKind::kGaussian
@@ -173,7 +192,22 @@ EvaluationOptions evaluation_options(const Json& objective, int batch, uint32_t 
   return e;
 }
 
+namespace {
+
+std::string quantizer_text(const TrainOptions& o, const Dataset& d) {
+  const ImageShape grid = model_config(o, d).code_grid();
+  std::string text = "mean (y - x)^2 + " + number(o.commitment_weight) + " mean (z - sg[c])^2";
+  if (!o.ema) text += " + mean (sg[z] - c)^2";
+  text += "; means over " + std::to_string(d.dim()) + " values, " + std::to_string(grid.height) + " x " +
+          std::to_string(grid.width) + " positions of " + std::to_string(grid.channels) + " dimensions, and the batch";
+  if (o.corrupt != "none") text += "; x is encoded with noise on it, " + o.corrupt + ", clipped to 0..1";
+  return text + (o.ema ? "; c: moving averages of decay " + number(o.ema_decay) : "");
+}
+
+}  // namespace
+
 std::string objective_text(const TrainOptions& o, const Dataset& d) {
+  if (o.is_vqvae()) return quantizer_text(o, d);
   const std::string sum = "sum over " + std::to_string(d.dim()) + " values";
   std::string text = o.likelihood == "bernoulli"  ? "-log Bernoulli(x | y)"
                      : o.likelihood == "gaussian" ? "-log N(x | y, sigma^2)"

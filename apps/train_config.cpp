@@ -109,8 +109,10 @@ std::string options_line(const TrainOptions& options) {
   std::string line;
   for_each_stored(options, [&](const OptionRow& row) {
     const std::string value = to_text(row);
-    if (row.positional || (row.is_flag() && value != "true")) return;
-    line += (line.empty() ? "--" : " --") + row.name + (row.is_flag() ? "" : " " + value);
+    const bool off = row.is_flag() && value != "true";
+    if (row.positional || (off && !row.negatable)) return;
+    line +=
+        (line.empty() ? "--" : " --") + std::string(off ? "no-" : "") + row.name + (row.is_flag() ? "" : " " + value);
   });
   return line;
 }
@@ -137,11 +139,37 @@ void adopt_stored_options(TrainOptions& options) {
   }
 }
 
+namespace {
+
+void check_codebook(const TrainOptions& o) {
+  if (!o.is_vqvae()) {
+    expect_initial(o, {"codebook-size", "code-dim", "commitment-weight", "ema-decay", "init", "restart-threshold"},
+                   "the model vqvae");
+    if (!o.ema) throw Error(Exit::kUsage, "--no-ema expects the model vqvae, given " + o.model);
+    return;
+  }
+  expect_initial(o, {"latent"}, "another model: the size of a vqvae's code is its grid's and --code-dim");
+  if (o.likelihood != "gaussian") {
+    throw Error(Exit::kUsage, "--likelihood expects gaussian for a vqvae, whose reconstruction loss is the mean " +
+                                  std::string("squared error, given ") + o.likelihood);
+  }
+  expect_initial(o, {"sigma"}, "another model: a vqvae's reconstruction loss is the mean squared error");
+  if (o.ema) return;
+  expect_initial(o, {"ema-decay"}, "--ema");
+  if (o.restart_threshold > 0) {
+    throw Error(Exit::kUsage, "--restart-threshold expects 0 with --no-ema: only moving averages know how often a " +
+                                  std::string("code is chosen"));
+  }
+}
+
+}  // namespace
+
 void check_together(const TrainOptions& o) {
   parse_corruption("--corrupt", o.corrupt);
   if (o.resume && o.overwrite) throw Error(Exit::kUsage, "expected one of --resume and --overwrite, given both");
   if (!o.is_vae()) expect_initial(o, {"beta", "beta-warmup", "mc-samples"}, "the model vae or conv-vae");
-  if (o.is_vae()) expect_initial(o, {"code-activation"}, "the model ae or conv-ae");
+  if (o.is_vae() || o.is_vqvae()) expect_initial(o, {"code-activation"}, "the model ae or conv-ae");
+  check_codebook(o);
   if (o.is_vae() && o.latent == 0) throw Error(Exit::kUsage, "--latent expects at least 1 for a VAE, given 0");
   if (o.latent == 0) expect_initial(o, {"code-activation"}, "a --latent of at least 1");
   if (o.is_convolutional() || !o.encoder.empty()) {

@@ -76,6 +76,25 @@ Json last_log_point(const std::vector<Json>& metrics) {
   return terms;
 }
 
+/// Adds the terms of the objective to a line of the log; returns them for the progress bar.
+std::string add_terms(const LogPoint& log, bool vae, double beta, Json& line) {
+  line.set("objective", log.reconstruction + (vae ? beta * log.kl : 0.0));
+  line.set("reconstruction", log.reconstruction);
+  if (vae) line.set("kl", log.kl).set("beta", beta);
+  return "reconstruction " + fixed(log.reconstruction, 2) + (vae ? "  kl " + fixed(log.kl, 2) : "");
+}
+
+/// Of a VQ-VAE: means, and the use of the codes by all positions since the line before.
+std::string add_code_terms(const LogPoint& log, const ModelConfig& config, Json& line) {
+  const QuantizerConfig& q = config.quantizer;
+  const double mse = log.reconstruction / config.pixels(), codes = perplexity(log.code_usage);
+  line.set("objective", mse + (q.commitment_weight + (q.ema ? 0 : 1)) * log.commitment);
+  line.set("mse", mse).set("perplexity", codes);
+  line.set("codes_used", std::count_if(log.code_usage.begin(), log.code_usage.end(), [](int64_t n) { return n > 0; }));
+  line.set("codebook_loss", log.commitment).set("commitment_loss", log.commitment);
+  return "mse " + fixed(mse, 5) + "  perplexity " + fixed(codes, 0);
+}
+
 double number_or(const StringMap& map, const std::string& key, double otherwise) {
   const auto found = map.find(key);
   return found == map.end() ? otherwise : std::strtod(found->second.c_str(), nullptr);
@@ -195,19 +214,23 @@ void TrainingRun::log_point(RunFolder& folder) {
   const double rate = window_seconds_ > 0 ? images / window_seconds_ : 0;
   const double lr = trainer_.options().lr.at(trainer_.step() - 1);
   const LogPoint log = trainer_.take_log();
-  const bool vae = options_.is_vae();
+  if (options_.is_vqvae() && !test_) code_usage_ = log.code_usage;
   Json point = Json::object({{"step", trainer_.step()}, {"epoch", epoch_at(trainer_.step())}});
-  point.set("objective", log.reconstruction + (vae ? trainer_.beta() * log.kl : 0.0));
-  point.set("reconstruction", log.reconstruction);
-  if (vae) point.set("kl", log.kl).set("beta", trainer_.beta());
+  const std::string terms = options_.is_vqvae() ? add_code_terms(log, trainer_.model().config(), point)
+                                                : add_terms(log, options_.is_vae(), trainer_.beta(), point);
   point.set("lr", lr).set("gradient_norm", log.gradient_norm);
   point.set("images_per_second", std::round(rate));
   if (!at_log_point()) point.set("partial", true);
   folder.append_metrics(point);
-  progress_text_ = "reconstruction " + fixed(log.reconstruction, 2) + (vae ? "  kl " + fixed(log.kl, 2) : "") + "  " +
-                   count_text(static_cast<int64_t>(rate)) + " images/s";
+  progress_text_ = terms + "  " + count_text(static_cast<int64_t>(rate)) + " images/s";
   window_seconds_ = 0;
   window_first_ = trainer_.step();
+}
+
+void TrainingRun::evaluate_test() {
+  const Evaluation evaluation = test_->run();
+  if (evaluation.codes) code_usage_ = evaluation.codes->usage;
+  last_test_ = to_json(evaluation, "test_");
 }
 
 void TrainingRun::end_epoch(RunFolder& folder) {
@@ -215,7 +238,7 @@ void TrainingRun::end_epoch(RunFolder& folder) {
   line.set("train_seconds", epoch_seconds_);
   epoch_seconds_ = 0;
   if (test_) {
-    last_test_ = to_json(test_->run(), "test_");
+    evaluate_test();
     for (const JsonMember& m : last_test_.members()) line.set(m.key, m.value);
   }
   if (validation_) {
@@ -274,6 +297,11 @@ void TrainingRun::draw(RunFolder& folder) {
     const Matrix z = standard_normals(kPictureSamples, config.latent, static_cast<uint32_t>(options_.seed));
     write_grid(folder.figures() / "samples.png", (*decode_)("decode", z), config);
   }
+  if (!code_usage_.empty()) {
+    write_code_usage(folder.figures() / "codebook.png", code_usage_,
+                     "Use of the codes, " + std::string(test_ ? "test split" : "last steps") + ": perplexity " +
+                         fixed(perplexity(code_usage_), 1));
+  }
   write_curves(folder.figures() / "curves.png", read_metrics(folder.path() / "metrics.jsonl"),
                options_.model + " on " + dataset_.name);
 }
@@ -310,8 +338,7 @@ void TrainingRun::finish(RunFolder& folder, Stop why) {
   // The checkpoint has the open log window: what is logged and evaluated here is for the summary and the pictures.
   // Going on removes it, so that the log becomes that of a run that never ended here.
   if (!at_log_point()) log_point(folder);
-  if (test_ && step() % trainer_.steps_per_epoch() != 0) last_test_ = to_json(test_->run(), "test_");
-  if (test_ && last_test_.members().empty()) last_test_ = to_json(test_->run(), "test_");
+  if (test_ && (step() % trainer_.steps_per_epoch() != 0 || last_test_.members().empty())) evaluate_test();
   draw(folder);
   Json all = Json::object({{"model", options_.model}, {"data", dataset_.name}, {"finished", why == Stop::kFinished}});
   all.set("step", step()).set("epoch", epoch_at(step()));
@@ -348,6 +375,8 @@ std::string TrainingRun::closing(const RunFolder& folder) const {
   add("noisy images' PSNR", "test_noisy_psnr", 2, " dB");
   add("gain", "test_psnr_gain", 2, " dB");
   add("active units", "test_active_units", 0, "");
+  add("test perplexity", "test_perplexity", 1, " codes");
+  add("codes used", "test_codes_used", 0, "");
   rows.emplace_back("run", folder.path().string());
   rows.emplace_back("pictures", folder.figures().string());
   return aligned(rows);

@@ -76,6 +76,8 @@ class TrainingRun {
   Clock::time_point start_;
   std::string progress_text_;
   std::optional<double> best_;
+  std::vector<int64_t> code_usage_;  // of a VQ-VAE: of the last evaluation, or of the last log window
+  void evaluate_test();
   Json last_test_ = Json::object(), summary_ = Json::object();
 };
 

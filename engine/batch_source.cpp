@@ -141,6 +141,7 @@ Batch BatchSource::next(Tape& tape, TrainingState& state, int first_row, int row
   batch.noise.seed = options_.seed;
   batch.noise.step = state.device_step();
   batch.noise.first_row = first_row;
+  batch.report = {state.device_fault(), state.device_step()};
   return batch;
 }
 

@@ -14,14 +14,16 @@
 #include "engine/training_state.h"
 #include "kernels/base/noise.h"
 #include "kernels/batch.h"
+#include "kernels/step_state.h"
 
 namespace hourglass {
 
 /// A batch on the tape.
 struct Batch {
-  Var x;        ///< (N, D), scaled to 0..1, binarised if asked
-  Var index;    ///< (N) i32: row of the store; -1 for a masked row of evaluation
-  Noise noise;  ///< addresses the random numbers of these rows; name a stream before use
+  Var x;                 ///< (N, D), scaled to 0..1, binarised if asked
+  Var index;             ///< (N) i32: row of the store; -1 for a masked row of evaluation
+  Noise noise;           ///< addresses the random numbers of these rows; name a stream before use
+  FaultReport report{};  ///< of the training step; empty in evaluation
 
   Var corrupted;  ///< (N, D) x with noise on it, for denoising; empty: none
   /// What an encoder sees; a loss compares with x.

@@ -203,7 +203,12 @@ struct Quantized {
   Loss commitment;  ///< mean over positions and dimensions of (x - code)^2; its gradient goes to x
   Loss codebook;    ///< the same number; its gradient goes to the codebook
 };
-Quantized vector_quantize(Tape& tape, const Var& x, const Var& codebook, const FaultReport& report = {});
+/// `counts`, if given, is a statistic of K numbers that receives how often each code was chosen.
+Quantized vector_quantize(Tape& tape, const Var& x, const Var& codebook, const FaultReport& report = {},
+                          Leaf* counts = nullptr);
+/// The codes of an index: what vector_quantize makes of positions with this index, bit for bit. Values only. index
+/// (N), i32, to (N, D); outside [0, K): NaN.
+Var code_vectors(Tape& tape, const Var& index, const Var& codebook);
 
 /// A codebook that follows its rows as a moving average instead of a gradient: state of the model, changed by the
 /// commit of a training step alone.
@@ -217,6 +222,8 @@ class EmaCodebook {
   void start(const Context& ctx) const;
   Var codebook() const { return codebook_->var; }
   Var counts() const { return counts_->var; }
+  /// The statistic of a step: how often each code was chosen.
+  const Leaf* step_counts() const { return step_counts_; }
 
   /// As the op, without the codebook's loss. In training the step's counts and sums join the statistics, and its commit
   /// updates the codebook; `restart` names the random numbers of restarts.
@@ -230,6 +237,8 @@ class EmaCodebook {
 
 /// usage (K, int64, device memory) += how often each code was chosen.
 void add_code_usage(Tape& tape, const Var& index, int K, int64_t* usage);
+/// usage (K, int64, device memory) += `counts`, a statistic of K numbers of `dtype`, when the step commits.
+void add_code_counts_on_commit(Tape& tape, const Leaf* counts, Dtype dtype, int K, int64_t* usage);
 /// exp of the entropy of how often codes are used, 1 (one code) to K (all alike); 0 without any use.
 double perplexity(const std::vector<int64_t>& usage);
 

@@ -124,13 +124,21 @@ void add_code_usage(const Context&, VectorQuantizeShape s, CodeRows rows, int64_
   for (int64_t k = 0; k < s.K; ++k) usage[k] += rows.offsets[k + 1] - rows.offsets[k];
 }
 
-#define HOURGLASS_INSTANTIATE(T)                                                                                    \
-  template void vector_quantize_forward<T>(const Context&, VectorQuantizeShape, const T*, const int32_t*, T*);      \
-  template void commitment_loss<T>(const Context&, VectorQuantizeShape, const T*, const T*, Weight, Grad<acc_t<T>>, \
-                                   Grad<T>);                                                                        \
-  template void codebook_loss<T>(const Context&, VectorQuantizeShape, const T*, const T*, CodeRows, Weight,         \
-                                 Grad<acc_t<T>>, Grad<acc_t<T>>);                                                   \
-  template void code_sums<T>(const Context&, VectorQuantizeShape, const T*, CodeRows, Grad<acc_t<T>>, Grad<acc_t<T>>);
+template <class T>
+void add_code_counts(const Context&, VectorQuantizeShape s, const T* counts, const Fault* fault, int64_t* usage) {
+  check_vector_quantize("add_code_counts", s);
+  if (fault && fault->code != 0) return;
+  for (int64_t k = 0; k < s.K; ++k) usage[k] += static_cast<int64_t>(counts[k]);
+}
+
+#define HOURGLASS_INSTANTIATE(T)                                                                                       \
+  template void vector_quantize_forward<T>(const Context&, VectorQuantizeShape, const T*, const int32_t*, T*);         \
+  template void commitment_loss<T>(const Context&, VectorQuantizeShape, const T*, const T*, Weight, Grad<acc_t<T>>,    \
+                                   Grad<T>);                                                                           \
+  template void codebook_loss<T>(const Context&, VectorQuantizeShape, const T*, const T*, CodeRows, Weight,            \
+                                 Grad<acc_t<T>>, Grad<acc_t<T>>);                                                      \
+  template void code_sums<T>(const Context&, VectorQuantizeShape, const T*, CodeRows, Grad<acc_t<T>>, Grad<acc_t<T>>); \
+  template void add_code_counts<T>(const Context&, VectorQuantizeShape, const T*, const Fault*, int64_t*);
 HOURGLASS_INSTANTIATE(float)
 HOURGLASS_INSTANTIATE(double)
 #undef HOURGLASS_INSTANTIATE

@@ -207,10 +207,19 @@ __global__ void __launch_bounds__(kScanThreads)
   for (int64_t k = gpu::global_thread(); k < K; k += gpu::grid_threads()) usage[k] += offsets[k + 1] - offsets[k];
 }
 
+__global__ void __launch_bounds__(kScanThreads)
+    code_counts_elementwise_kernel(int K, const float* counts, const Fault* fault, int64_t* usage) {
+  if (fault && fault->code != 0) return;
+  for (int64_t k = gpu::global_thread(); k < K; k += gpu::grid_threads()) usage[k] += static_cast<int64_t>(counts[k]);
+}
+
 // ---------------------------------------------------------------- host
 
 unsigned code_blocks(const VectorQuantizeShape& s) {
   return static_cast<unsigned>(std::min<int64_t>(s.K, kMostCodeBlocks));
+}
+unsigned usage_blocks(const VectorQuantizeShape& s) {
+  return std::min(gpu::ceil_div(s.K, kScanThreads), static_cast<unsigned>(kMostCodeBlocks));
 }
 int code_columns(const VectorQuantizeShape& s) {
   return static_cast<int>(std::min<unsigned>(kCodeThreads, std::bit_ceil(static_cast<unsigned>(std::max(s.D, 1)))));
@@ -280,8 +289,16 @@ void sort_by_code(const Context& ctx, VectorQuantizeShape s, const int32_t* inde
 void add_code_usage(const Context& ctx, VectorQuantizeShape s, CodeRows rows, int64_t* usage) {
   check_vector_quantize("add_code_usage", s);
   if (s.K == 0) return;
-  const unsigned blocks = std::min(gpu::ceil_div(s.K, kScanThreads), static_cast<unsigned>(kMostCodeBlocks));
-  gpu::launch(code_usage_elementwise_kernel, blocks, kScanThreads, 0, gpu::stream(ctx), s.K, rows.offsets, usage);
+  gpu::launch(code_usage_elementwise_kernel, usage_blocks(s), kScanThreads, 0, gpu::stream(ctx), s.K, rows.offsets,
+              usage);
+}
+
+template <class T>
+void add_code_counts(const Context& ctx, VectorQuantizeShape s, const T* counts, const Fault* fault, int64_t* usage) {
+  check_vector_quantize("add_code_counts", s);
+  if (s.K == 0) return;
+  gpu::launch(code_counts_elementwise_kernel, usage_blocks(s), kScanThreads, 0, gpu::stream(ctx), s.K, counts, fault,
+              usage);
 }
 
 template void vector_quantize_forward(const Context&, VectorQuantizeShape, const float*, const int32_t*, float*);
@@ -290,5 +307,6 @@ template void commitment_loss(const Context&, VectorQuantizeShape, const float*,
 template void codebook_loss(const Context&, VectorQuantizeShape, const float*, const float*, CodeRows, Weight,
                             Grad<float>, Grad<float>);
 template void code_sums(const Context&, VectorQuantizeShape, const float*, CodeRows, Grad<float>, Grad<float>);
+template void add_code_counts(const Context&, VectorQuantizeShape, const float*, const Fault*, int64_t*);
 
 }  // namespace hourglass::cuda

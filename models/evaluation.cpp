@@ -7,6 +7,7 @@
 
 #include "engine/host_values.h"
 #include "engine/sample_file.h"
+#include "engine/transfer.h"
 #include "kernels/base/error.h"
 #include "models/importance_bound.h"
 
@@ -40,7 +41,15 @@ BatchOptions batch_options(const EvaluationOptions& options, size_t samples) {
 
 }  // namespace
 
+double Evaluation::Codes::perplexity() const { return hourglass::perplexity(usage); }
+
+int Evaluation::Codes::used() const {
+  return static_cast<int>(std::count_if(usage.begin(), usage.end(), [](int64_t n) { return n > 0; }));
+}
+
 struct Evaluator::Sums {
+  double code_distance = 0;
+  std::vector<int64_t> code_usage;
   double reconstruction = 0, kl = 0, squared_error = 0, psnr = 0, noisy_psnr = 0;
   std::vector<double> mu, mu_square;
 };
@@ -99,15 +108,44 @@ void Evaluator::add_batch(int rows, Sums& sums) const {
   }
 }
 
+void Evaluator::add_codes(int rows, Sums& sums) const {
+  const size_t all = static_cast<size_t>(terms_.codes.index.shape.elements());
+  std::vector<int32_t> index(all);
+  to_host(tape_.ctx(), index.data(), terms_.codes.index.data, all * sizeof(int32_t));
+  const std::vector<double> distance = host_values(tape_.ctx(), terms_.codes.distance);
+  const size_t batch = static_cast<size_t>(terms_.reconstruction.shape[0]),
+               real = all / batch * static_cast<size_t>(rows);
+  for (size_t i = 0; i < real; ++i) {
+    sums.code_distance += distance[i];
+    if (index[i] >= 0) ++sums.code_usage[static_cast<size_t>(index[i])];
+  }
+}
+
+namespace {
+
+/// What a VQ-VAE is measured by: means instead of nats.
+void finish_codes(Evaluation& e, const ModelConfig& config, double code_distance, std::vector<int64_t> usage) {
+  const QuantizerConfig& q = config.quantizer;
+  e.codes.emplace();
+  e.codes->commitment_loss = code_distance / static_cast<double>(e.n) / config.latent;
+  e.codes->usage = std::move(usage);
+  e.objective = e.mse + (q.commitment_weight + (q.ema ? 0 : 1)) * e.codes->commitment_loss;
+}
+
+}  // namespace
+
 Evaluation Evaluator::run(const std::function<void(int64_t)>& report) {
   const auto start = std::chrono::steady_clock::now();
   Sums sums;
   sums.mu.resize(static_cast<size_t>(model_->config().latent));
   sums.mu_square = sums.mu;
+  const bool vqvae = model_->config().kind == ModelKind::kVqVae;
+  if (vqvae) sums.code_usage.resize(static_cast<size_t>(model_->config().quantizer.codes));
   for (int64_t first = 0; first < source_.size(); first += source_.batch()) {
     const int rows = source_.select(first);
     graph_->run();
     add_batch(rows, sums);
+    if (vqvae) add_codes(rows, sums);
     if (report) report(first + rows);
   }
   const double n = static_cast<double>(source_.size()), pixels = model_->config().pixels();
@@ -128,6 +166,7 @@ Evaluation Evaluator::run(const std::function<void(int64_t)>& report) {
     const double mean = sums.mu[d] / n;
     e.active_units += sums.mu_square[d] / n - mean * mean > 0.01;
   }
+  if (vqvae) finish_codes(e, model_->config(), sums.code_distance, std::move(sums.code_usage));
   double variance = 1;
   if (model_->likelihood().optimal_sigma()) {
     variance = Likelihood::best_variance(e.reconstruction, pixels);
@@ -138,6 +177,8 @@ Evaluation Evaluator::run(const std::function<void(int64_t)>& report) {
   const bool bernoulli = likelihood == LikelihoodKind::kBernoulli;
   if (e.kind == ModelKind::kAutoencoder) {
     if (bernoulli) e.bce = e.reconstruction / pixels;
+  } else if (vqvae) {
+    // No density: nothing in nats.
   } else if ((bernoulli && binary_) || (likelihood == LikelihoodKind::kLogistic && bytes_)) {
     e.bits_per_dim = e.neg_elbo() / pixels / std::log(2.0);
   } else {
@@ -161,7 +202,15 @@ Json to_json(const Evaluation& e, const std::string& prefix) {
   const auto set = [&](const char* key, Json value) { json.set(prefix + key, std::move(value)); };
   const auto optional = [](const std::optional<double>& value) { return value ? Json(*value) : Json(); };
   set("n", e.n);
-  if (e.kind == ModelKind::kAutoencoder) {
+  if (e.codes) {
+    set("mse", e.mse);
+    set("psnr", e.psnr);
+    set("perplexity", e.codes->perplexity());
+    set("codes_used", e.codes->used());
+    set("codebook_loss", e.codes->commitment_loss);
+    set("commitment_loss", e.codes->commitment_loss);
+    set("objective", e.objective);
+  } else if (e.kind == ModelKind::kAutoencoder) {
     set("bce", optional(e.bce));
     set("mse", e.mse);
     set("psnr", e.psnr);

@@ -29,11 +29,19 @@ struct EvaluationOptions {
 
 /// Means over the n images. Nats per image, summed over pixels, all constants included.
 struct Evaluation {
+  /// Of a VQ-VAE, over all positions of all images.
+  struct Codes {
+    double commitment_loss = 0;  ///< mean over positions and dimensions; the codebook loss is the same number
+    std::vector<int64_t> usage;  ///< how often each code was chosen
+    double perplexity() const;   ///< exp of the entropy of the usage
+    int used() const;            ///< codes chosen at least once
+  };
   ModelKind kind = ModelKind::kVae;
   int64_t n = 0;
-  double reconstruction = 0;           ///< -log p(x | z), one draw z ~ q(z | x); of an autoencoder z is the code
+  double reconstruction = 0;           ///< -log p(x | z), one draw z ~ q(z | x); of an autoencoder z is the code; of
+                                       ///< a VQ-VAE the squared error
   double kl = 0;                       ///< KL(q(z | x) || p(z))
-  double objective = 0;                ///< reconstruction + beta kl, what was trained
+  double objective = 0;                ///< reconstruction + beta kl, what was trained; of a VQ-VAE as in LossTerms
   std::optional<double> bits_per_dim;  ///< of the negative ELBO; absent where it is no probability of the data
   double mse = 0;                      ///< mean over pixels and images of the decoder mean at z = mu, on the 0..1 scale
   double psnr = 0;                     ///< mean over images, dB, peak 1, at most 100 an image
@@ -42,6 +50,7 @@ struct Evaluation {
   int active_units = 0;  ///< latents whose posterior mean varies over the data: Var_x(mu) > 0.01 (Burda 2016)
   std::optional<double> iwae_bound;  ///< log-likelihood bound with iwae_samples importance samples (Burda 2016)
   int iwae_samples = 0;
+  std::optional<Codes> codes;
   double seconds = 0;
   std::string note;  ///< why a value is absent
 
@@ -71,6 +80,7 @@ class Evaluator {
  private:
   struct Sums;
   void add_batch(int rows, Sums& sums) const;
+  void add_codes(int rows, Sums& sums) const;
 
   EvaluationOptions options_;
   const Model* model_;

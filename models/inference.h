@@ -33,6 +33,13 @@ class Inference {
   /// decode(encode(x)).
   Matrix reconstruct(const Matrix& x);
 
+  /// Of a VQ-VAE: the code of each position of each row of x, row-major over (n, H', W') with H' and W' of
+  /// ModelConfig::code_grid(). Error(kUsage) for another model.
+  std::vector<int32_t> encode_codes(const Matrix& x);
+  /// What reconstruct makes of images with these codes, bit for bit: (n, pixels). Error(kUsage) for another model and
+  /// for a number that is no multiple of the positions, Error(kData) for one outside [0, K), naming it.
+  Matrix decode_codes(const std::vector<int32_t>& codes);
+
   const Model& model() const;
   Parameters& parameters();
   Runtime& runtime();

@@ -3,6 +3,7 @@
 
 #include "models/autoencoder.h"
 #include "models/vae.h"
+#include "models/vqvae.h"
 
 namespace hourglass {
 namespace {
@@ -20,6 +21,7 @@ Model::Model(Parameters& parameters, const ModelConfig& config)
 
 std::unique_ptr<Model> make_model(Parameters& parameters, const ModelConfig& config) {
   if (config.kind == ModelKind::kVae) return std::make_unique<Vae>(parameters, config);
+  if (config.kind == ModelKind::kVqVae) return std::make_unique<VqVae>(parameters, config);
   return std::make_unique<Autoencoder>(parameters, config);
 }
 

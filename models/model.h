@@ -12,24 +12,28 @@
 
 namespace hourglass {
 
-/// Loss terms of a training step. The objective is reconstruction + beta * kl.
+/// Loss terms of a training step; those that a model lacks have node -1. The objective is reconstruction + beta kl, of
+/// a VQ-VAE reconstruction / pixels + commitment_weight commitment + codebook.
 struct LossTerms {
-  Loss reconstruction;  ///< -log p(x | z), mean over images (and draws), nats
-  Loss kl;              ///< KL(q(z | x) || p(z)), mean over images, nats; none (node -1) for an autoencoder
+  Loss reconstruction{};  ///< -log p(x | z), mean over images (and draws), nats; of a VQ-VAE the squared error
+  Loss kl{};              ///< KL(q(z | x) || p(z)), mean over images, nats; VAE
+  Loss commitment{};      ///< mean over positions and dimensions; VQ-VAE
+  Loss codebook{};        ///< the same number; VQ-VAE whose codebook has a gradient
 };
 
 /// Diagonal Gaussian q(z | x); of an autoencoder only mu, its code.
 struct Posterior {
-  Var mu;      ///< (N, latent)
-  Var logvar;  ///< (N, latent) or empty
+  Var mu{};      ///< (N, latent)
+  Var logvar{};  ///< (N, latent) or empty
 };
 
 /// What evaluation needs of a batch; all per sample.
 struct EvaluationTerms {
   Posterior posterior;
-  Var reconstruction;  ///< (N) -log p(x | z) of one draw z ~ q(z | x); for an autoencoder z is the code
-  Var kl;              ///< (N) or empty
-  Var squared_error;   ///< (N) of the decoder's mean at z = mu, summed over pixels
+  Var reconstruction{};  ///< (N) -log p(x | z) of one draw z ~ q(z | x); for an autoencoder z is the code
+  Var kl{};              ///< (N) or empty
+  Var squared_error{};   ///< (N) of the decoder's mean at z = mu, summed over pixels
+  NearestCode codes{};   ///< of all positions, image by image; VQ-VAE only
 };
 
 class Model {

@@ -9,16 +9,22 @@
 
 namespace hourglass {
 
-RowFunction::RowFunction(Runtime& runtime, int in, int out, const std::function<Var(Tape&, const Var&)>& function)
+namespace {
+constexpr size_t kElement = 4;
+}
+
+RowFunction::RowFunction(Runtime& runtime, int in, int out, const std::function<Var(Tape&, const Var&)>& function,
+                         Dtype dtype)
     : in_(in),
       out_(out),
-      input_(runtime.ctx(), sizeof(float) * kBatch * static_cast<size_t>(in), "input of a batch"),
+      input_(runtime.ctx(), kElement * kBatch * static_cast<size_t>(in), "input of a batch"),
       tape_(runtime.ctx(), runtime.arena()),
-      graph_(runtime, [this, function] {
+      graph_(runtime, [this, function, dtype] {
         tape_.rewind(Mode::kEvaluate);
         Var x;
         x.data = input_.data();
         x.shape = {kBatch, in_};
+        x.dtype = dtype;
         result_ = function(tape_, x);
       }) {}
 
@@ -28,14 +34,19 @@ Matrix RowFunction::operator()(const char* name, const Matrix& x) {
                                   std::to_string(x.rows) + " rows of " + std::to_string(x.cols));
   }
   Matrix y(x.rows, out_);
-  for (int64_t first = 0; first < x.rows; first += kBatch) {
-    const int64_t rows = std::min<int64_t>(kBatch, x.rows - first);
-    // Rows are independent, so what the rest of the batch holds does not matter.
-    to_device(tape_.ctx(), input_.data(), x.row(first), sizeof(float) * static_cast<size_t>(rows * in_));
-    graph_.run();
-    to_host(tape_.ctx(), y.row(first), result_.data, sizeof(float) * static_cast<size_t>(rows * out_));
-  }
+  run(x.values.data(), x.rows, y.values.data());
   return y;
+}
+
+void RowFunction::run(const void* x, int64_t rows, void* y) {
+  const size_t in = kElement * static_cast<size_t>(in_), out = kElement * static_cast<size_t>(out_);
+  for (int64_t first = 0; first < rows; first += kBatch) {
+    const size_t count = static_cast<size_t>(std::min<int64_t>(kBatch, rows - first)), at = static_cast<size_t>(first);
+    // Rows are independent, so what the rest of the batch holds does not matter.
+    to_device(tape_.ctx(), input_.data(), static_cast<const std::byte*>(x) + at * in, count * in);
+    graph_.run();
+    to_host(tape_.ctx(), static_cast<std::byte*>(y) + at * out, result_.data, count * out);
+  }
 }
 
 }  // namespace hourglass

@@ -11,17 +11,21 @@
 namespace hourglass {
 
 /// Works in batches of a fixed size, so that memory and results do not depend on the number of rows. Rows must be
-/// independent of each other in `function`: (kBatch, in) to (kBatch, out), f32.
+/// independent of each other in `function`: (kBatch, in) to (kBatch, out), f32 or i32.
 class RowFunction {
  public:
   static constexpr int kBatch = 256;
 
-  RowFunction(Runtime& runtime, int in, int out, const std::function<Var(Tape&, const Var&)>& function);
+  /// `dtype` is that of the input.
+  RowFunction(Runtime& runtime, int in, int out, const std::function<Var(Tape&, const Var&)>& function,
+              Dtype dtype = Dtype::kF32);
   RowFunction(const RowFunction&) = delete;
   RowFunction& operator=(const RowFunction&) = delete;
 
   /// Throws Error(kUsage), naming `name`, for rows of another width.
   Matrix operator()(const char* name, const Matrix& x);
+  /// The same on plain memory of the dtypes in question, 4 bytes an element.
+  void run(const void* x, int64_t rows, void* y);
   size_t bytes() const { return graph_.bytes(); }
 
  private:

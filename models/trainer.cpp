@@ -6,6 +6,8 @@
 #include <numbers>
 #include <utility>
 
+#include "engine/kmeans.h"
+#include "engine/transfer.h"
 #include "kernels/base/error.h"
 
 namespace hourglass {
@@ -42,8 +44,9 @@ Trainer::Trainer(Runtime& runtime, const SampleStore& store, const std::vector<i
       options_(options),
       parameters_(options.dtype),
       model_(make_model(parameters_, options.model)),
+      vqvae_(dynamic_cast<const VqVae*>(model_.get())),
       reconstruction_(parameters_.statistic("reconstruction")),
-      kl_(parameters_.statistic("kl")),
+      second_(parameters_.statistic(vqvae_ ? "commitment_loss" : "kl")),
       state_(runtime.ctx(), allocated(parameters_, options.batch.seed, runtime.ctx())),
       beta_(state_.schedule([this](int64_t step) { return beta_at(step); })),
       optimizer_(parameters_, state_, state_.schedule([this](int64_t step) { return options_.lr.at(step); }),
@@ -59,7 +62,27 @@ Trainer::Trainer(Runtime& runtime, const SampleStore& store, const std::vector<i
                                   ", given " + std::to_string(options.micro_batches));
   }
   tape_.detect_anomaly(options.detect_anomaly);
+  if (vqvae_) {
+    code_usage_ = Buffer(runtime.ctx(), sizeof(int64_t) * static_cast<size_t>(options.model.quantizer.codes), "usage");
+    vqvae_->start(runtime.ctx());
+  }
   step_graph_ = std::make_unique<StepGraph>(runtime, state_, [this] { record_step(); });
+  if (vqvae_ && options.model.quantizer.kmeans) {
+    first_vectors_ = std::make_unique<StepGraph>(runtime, [this] {
+      tape_.rewind(Mode::kTrain);  // norms as in the first step
+      vectors_ = vqvae_->vectors(tape_, corrupt_batch(tape_, source_.next(tape_, state_), options_.corruption).input());
+      parameters_.forget_gradients(kAllGroups);  // statistics of the norms
+    });
+  }
+}
+
+void Trainer::start_codebook() {
+  state_.plan(0);  // where the batches are streamed: brings the first one
+  first_vectors_->run_eagerly();
+  const int dim = vqvae_->grid().channels;
+  const Var rows = reshape(vectors_, {vectors_.shape.elements() / dim, dim});
+  kmeans(runtime_->ctx(), rows, vqvae_->codebook(), {.seed = options_.batch.seed});
+  vqvae_->start(runtime_->ctx());
 }
 
 double Trainer::beta_at(int64_t step) const {
@@ -74,13 +97,35 @@ void Trainer::record_step() {
     tape_.rewind(Mode::kTrain);
     const Batch batch = corrupt_batch(tape_, source_.next(tape_, state_, part * rows, rows), options_.corruption);
     const LossTerms loss = model_->train(tape_, batch, options_.samples);
-    const Term terms[] = {{loss.reconstruction, Weight{share}, reconstruction_}, {loss.kl, Weight{share, beta_}, kl_}};
-    tape_.backward(terms, loss.kl.node >= 0 ? 2 : 1);
+    if (vqvae_) {
+      const ModelConfig& c = options_.model;
+      const Term terms[] = {{loss.reconstruction, share / c.pixels(), reconstruction_},
+                            {loss.commitment, share * c.quantizer.commitment_weight, second_},
+                            {loss.codebook, share}};
+      tape_.backward(terms, loss.codebook.node >= 0 ? 3 : 2);
+      add_code_counts_on_commit(tape_, vqvae_->code_counts(), options_.dtype, c.quantizer.codes,
+                                code_usage_.as<int64_t>());
+    } else {
+      const Term terms[] = {{loss.reconstruction, Weight{share}, reconstruction_},
+                            {loss.kl, Weight{share, beta_}, second_}};
+      tape_.backward(terms, loss.kl.node >= 0 ? 2 : 1);
+    }
   }
   optimizer_.commit(tape_);
 }
 
 void Trainer::run(int64_t steps) {
+  if (first_vectors_ && steps > 0) {
+    if (state_.step() == 0) {
+      try {
+        start_codebook();
+      } catch (const Error& error) {
+        if (error.exit() != Exit::kNotFinite) throw;
+        throw Error(Exit::kNotFinite, std::string("the codebook's start: ") + error.what());
+      }
+    }
+    first_vectors_.reset();
+  }
   while (steps > 0) {
     const int64_t first = state_.step();
     const int64_t window = std::min<int64_t>(steps, TrainingState::kWindow);
@@ -105,6 +150,9 @@ void Trainer::explain_fault() {
   state_.clear_fault();
   const std::string step = "step " + std::to_string(fault.step) + ": ";
   if (fault.op == kFaultSchedule) throw Error(Exit::kInternal, step + "no scheduled values were planned for it");
+  if (fault.op == kFaultCode) {
+    throw Error(Exit::kNotFinite, step + "code " + std::to_string(fault.index) + " of the codebook is not finite");
+  }
   tape_.detect_anomaly(true);
   try {
     step_graph_->run_eagerly();
@@ -115,8 +163,9 @@ void Trainer::explain_fault() {
   }
   tape_.detect_anomaly(options_.detect_anomaly);
   state_.clear_fault();
-  throw Error(Exit::kNotFinite, step + parameters_.name_of_gradient(fault.index) +
-                                    " is not finite; the parameters are those before this step");
+  const std::string what = fault.op == kFaultPosition ? "position " + std::to_string(fault.index) + " of the encoding"
+                                                      : parameters_.name_of_gradient(fault.index);
+  throw Error(Exit::kNotFinite, step + what + " is not finite; the parameters are those before this step");
 }
 
 void Trainer::fold_log(int64_t first, int64_t last) {
@@ -131,9 +180,16 @@ LogPoint Trainer::take_log() {
   point.steps = static_cast<int64_t>(window_[kCount]);
   const double n = std::max(1.0, window_[kCount]);
   point.reconstruction = window_[kReconstruction] / n / options_.micro_batches;
-  point.kl = window_[kKl] / n / options_.micro_batches;
+  (vqvae_ ? point.commitment : point.kl) = window_[kSecond] / n / options_.micro_batches;
   point.gradient_norm = window_[kGradientNorm] / n;
   std::fill(std::begin(window_), std::end(window_), 0.0);
+  if (vqvae_) {
+    point.code_usage.resize(static_cast<size_t>(options_.model.quantizer.codes));
+    const size_t bytes = point.code_usage.size() * sizeof(int64_t);
+    to_host(runtime_->ctx(), point.code_usage.data(), code_usage_.data(), bytes);
+    const std::vector<int64_t> zeros(point.code_usage.size());
+    to_device(runtime_->ctx(), code_usage_.data(), zeros.data(), bytes);
+  }
   return point;
 }
 
@@ -143,6 +199,13 @@ std::vector<StateTensor> Trainer::state_tensors() {
   saved_step_ = state_.step();
   tensors.push_back({"training/step", ElementType::kI64, {}, &saved_step_});
   tensors.push_back({"training/log_window", ElementType::kF64, {kColumns}, window_});
+  if (vqvae_) {
+    tensors.push_back({"training/code_usage",
+                       ElementType::kI64,
+                       {options_.model.quantizer.codes},
+                       code_usage_.data(),
+                       runtime_->ctx().device});
+  }
   return tensors;
 }
 

@@ -12,6 +12,7 @@
 #include "engine/step_graph.h"
 #include "models/denoising.h"
 #include "models/model.h"
+#include "models/vqvae.h"
 
 namespace hourglass {
 
@@ -51,6 +52,8 @@ struct TrainerOptions {
 struct LogPoint {
   int64_t steps = 0;
   double reconstruction = 0, kl = 0, gradient_norm = 0;
+  double commitment = 0;            ///< of a VQ-VAE
+  std::vector<int64_t> code_usage;  ///< of a VQ-VAE: how often each code was chosen in these steps; a sum, no mean
 };
 
 class Trainer {
@@ -90,6 +93,7 @@ class Trainer {
 
  private:
   void record_step();
+  void start_codebook();
   double beta_at(int64_t step) const;
   void fold_log(int64_t first, int64_t last);
   [[noreturn]] void explain_fault();
@@ -98,15 +102,19 @@ class Trainer {
   TrainerOptions options_;
   Parameters parameters_;
   std::unique_ptr<Model> model_;
-  Leaf *reconstruction_ = nullptr, *kl_ = nullptr;
+  const VqVae* vqvae_;  // the model, if it is one
+  Leaf *reconstruction_ = nullptr, *second_ = nullptr;
   TrainingState state_;
   const double* beta_;
   Optimizer optimizer_;
   BatchSource source_;
   Tape tape_;
   std::unique_ptr<StepGraph> step_graph_;
+  std::unique_ptr<StepGraph> first_vectors_;  // of the first batch, for k-means; null once that has run
+  Var vectors_;
+  Buffer code_usage_;  // since the last log point; int64
   int64_t saved_step_ = 0;
-  enum Column { kReconstruction, kKl, kGradientNorm, kCount, kColumns };
+  enum Column { kReconstruction, kSecond, kGradientNorm, kCount, kColumns };  // kSecond: KL, or commitment loss
   double window_[kColumns] = {};
 };
 

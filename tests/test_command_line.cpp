@@ -157,7 +157,7 @@ TEST_F(CommandLine, MissingPartsAreNamed) {
   expect_refused({"train"}, {"MODEL", "vae", "ae"});
   expect_refused({"eval"}, {"RUN"});
   expect_refused({"train", "vae", "--lr"}, {"--lr"});
-  expect_refused({"train", "gan"}, {"MODEL", "vae, ae, conv-vae or conv-ae", "gan"});
+  expect_refused({"train", "gan"}, {"MODEL", "vae, ae, conv-vae, conv-ae or vqvae", "gan"});
 }
 
 TEST_F(CommandLine, NumbersAreFiniteAndInRange) {

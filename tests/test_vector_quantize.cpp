@@ -141,6 +141,18 @@ TEST(VectorQuantize, CountsUsageOverManyBatches) {
   EXPECT_EQ(usage, (std::vector<int64_t>{1, 10, (int64_t{1} << 40) + 3}));
 }
 
+TEST(VectorQuantize, CountsOfAStepAreAddedOnceItCommits) {
+  const VectorQuantizeShape s{4, 1, 3};
+  std::vector<int64_t> usage = {0, 10, int64_t{1} << 40};
+  const std::vector<float> counts = {1, 0, 3};
+  Fault fault;
+  cpu::add_code_counts({}, s, counts.data(), &fault, usage.data());
+  cpu::add_code_counts({}, s, counts.data(), nullptr, usage.data());
+  fault.code = 6;
+  cpu::add_code_counts({}, s, counts.data(), &fault, usage.data());
+  EXPECT_EQ(usage, (std::vector<int64_t>{2, 10, (int64_t{1} << 40) + 6}));
+}
+
 TEST(VectorQuantize, RefusesMeansOverNothing) {
   const VectorQuantizeShape none{0, 3, 2};
   expect_error([&] { cpu::commitment_loss<float>({}, none, nullptr, nullptr, {1}, {}, {}); }, Exit::kUsage,

@@ -111,5 +111,22 @@ TEST_F(VectorQuantizeCuda, CountsUsage) {
   EXPECT_EQ(got, (std::vector<int64_t>{1, 10, (int64_t{1} << 40) + 3}));
 }
 
+TEST_F(VectorQuantizeCuda, AddsCountsUnlessTheStepIsRefused) {
+  const VectorQuantizeShape s{4, 1, 3};
+  const DeviceArray<float> counts(std::vector<float>{1, 0, 3});
+  for (const int code : {0, 6}) {
+    Fault refused;
+    refused.code = code;
+    const DeviceArray<Fault> fault(std::vector<Fault>{refused});
+    const auto got = on_cuda([&](const Context& ctx) {
+      DeviceArray<int64_t> usage(std::vector<int64_t>{0, 10, int64_t{1} << 40});
+      cuda::add_code_counts(ctx, s, counts.data(), fault.data(), usage.data());
+      return usage.values();
+    });
+    const int64_t added = code == 0 ? 1 : 0;
+    EXPECT_EQ(got, (std::vector<int64_t>{added, 10, (int64_t{1} << 40) + 3 * added}));
+  }
+}
+
 }  // namespace
 }  // namespace hourglass::test

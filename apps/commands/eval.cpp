@@ -37,6 +37,8 @@ constexpr Line kLines[] = {
     {"iwae_bound", "IWAE bound", 3, " nats per image"},
     {"mse", "MSE", 5, " a pixel, scale 0..1"},
     {"psnr", "PSNR", 2, " dB"},
+    {"perplexity", "perplexity", 1, " of the codes' use over the split"},
+    {"commitment_loss", "commitment loss", 6, " a dimension; the codebook loss is the same number"},
 };
 
 std::string table(const Json& facts, const ModelConfig& config) {
@@ -48,7 +50,9 @@ std::string table(const Json& facts, const ModelConfig& config) {
   for (const Line& line : kLines) {
     const Json* value = facts.find(line.key);
     if (!value || !value->is_number()) continue;
-    std::string text = number(value->as_number(), line.digits) + line.unit;
+    const bool means = line.key == std::string("objective") && config.kind == ModelKind::kVqVae;
+    std::string text =
+        means ? number(value->as_number(), 6) + ", as trained" : number(value->as_number(), line.digits) + line.unit;
     if (line.name == std::string("IWAE bound")) {
       text += ", " + count_text(facts.get_integer("iwae_samples")) + " samples";
     }
@@ -56,6 +60,9 @@ std::string table(const Json& facts, const ModelConfig& config) {
   }
   if (const Json* units = facts.find("active_units")) {
     rows.emplace_back("active units", count_text(units->as_integer()) + " of " + std::to_string(config.latent));
+  }
+  if (const Json* used = facts.find("codes_used")) {
+    rows.emplace_back("codes used", count_text(used->as_integer()) + " of " + count_text(config.quantizer.codes));
   }
   rows.emplace_back("time", time_text(facts.get_number("seconds")));
   if (const Json* note = facts.find("note")) rows.emplace_back("note", note->as_string());

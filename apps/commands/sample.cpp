@@ -9,6 +9,11 @@ namespace hourglass {
 
 int run_sample(const SampleOptions& options) {
   RunSource source(options);
+  if (source.config().kind == ModelKind::kVqVae) {
+    throw Error(Exit::kUsage, "sample: " + options.run +
+                                  " is a vqvae without a prior over its codes, so there is nothing to draw them from; "
+                                  "expected a vae (reconstruct and interpolate take both)");
+  }
   if (!source.is_vae()) {
     throw Error(Exit::kUsage, "sample: " + options.run +
                                   " is an autoencoder, which has no prior to draw codes from; expected a vae "

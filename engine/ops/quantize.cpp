@@ -88,12 +88,19 @@ SortedCodes sort_by_code(Tape& tape, const Var& index, int K) {
   return sorted;
 }
 
-Quantized vector_quantize(Tape& tape, const Var& x, const Var& codebook, const FaultReport& report) {
+Quantized vector_quantize(Tape& tape, const Var& x, const Var& codebook, const FaultReport& report, Leaf* counts) {
   const VectorQuantizeShape s = quantize_shape("vector_quantize", x, codebook);
   Quantized result = quantize_values(tape, s, x, codebook, report);
   const Loss loss = result.codebook = tape.loss({codebook});
   const bool learns = tape.mode() == Mode::kTrain && codebook.groups;
   const SortedCodes sorted = learns ? sort_by_code(tape, result.nearest.index, s.K) : SortedCodes{};
+  if (learns && counts) {
+    const Slot slot = statistic_slot(counts);
+    dispatch(tape.ctx(), x.dtype, [&](auto lane) {
+      using T = typename decltype(lane)::type;
+      code_sums(lane, s, x.as<const T>(), rows_of(sorted), slot.as<acc_t<T>>(), Grad<acc_t<T>>{});
+    });
+  }
   tape.on_backward(
       "codebook_loss", {},
       [s, x, codebook, sorted, loss](Tape& t) {
@@ -107,6 +114,20 @@ Quantized vector_quantize(Tape& tape, const Var& x, const Var& codebook, const F
       },
       loss);
   return result;
+}
+
+Var code_vectors(Tape& tape, const Var& index, const Var& codebook) {
+  if (index.dtype != Dtype::kI32)
+    refuse("code_vectors", std::string("index expects i32, given ") + name_of(index.dtype));
+  check_rank("code_vectors", "codebook", codebook, 2);
+  const int64_t rows = index.shape.elements();
+  const VectorQuantizeShape s{static_cast<int>(rows), codebook.shape[1], codebook.shape[0]};
+  const Var codes = tape.constant({rows, s.D}, codebook.dtype);
+  dispatch(tape.ctx(), codebook.dtype, [&](auto lane) {
+    using T = typename decltype(lane)::type;
+    vector_quantize_forward(lane, s, codebook.as<const T>(), index.as<const int32_t>(), codes.as<T>());
+  });
+  return codes;
 }
 
 EmaCodebook::EmaCodebook(Parameters& parameters, const std::string& name, int K, int D, Init init,
@@ -157,6 +178,16 @@ void add_code_usage(Tape& tape, const Var& index, int K, int64_t* usage) {
   const SortedCodes sorted = sort_by_code(tape, index, K);
   const VectorQuantizeShape s{static_cast<int>(index.shape.elements()), 0, K};
   dispatch(tape.ctx(), Dtype::kF32, [&](auto lane) { add_code_usage(lane, s, rows_of(sorted), usage); });
+}
+
+void add_code_counts_on_commit(Tape& tape, const Leaf* counts, Dtype dtype, int K, int64_t* usage) {
+  const void* const added = counts->grad;
+  tape.on_commit([added, dtype, K, usage](const Commit& commit) {
+    dispatch(commit.ctx, dtype, [&](auto lane) {
+      using T = typename decltype(lane)::type;
+      add_code_counts(lane, VectorQuantizeShape{0, 0, K}, static_cast<const T*>(added), commit.fault, usage);
+    });
+  });
 }
 
 double perplexity(const std::vector<int64_t>& usage) {
