@@ -48,8 +48,8 @@ int main(int argc, char** argv) {
   for (const GroupNormShape& s : shapes) {
     const std::string shape = extents({s.N, s.pixels, s.C, s.G});
     const double n = 1.0 * s.N * s.pixels * s.C;
-    add_forms_bf16({"group_norm_forward", shape, nullptr}, {.elements = 2 * n}, setup(s, forward));
-    add_forms_bf16({"group_norm_backward", shape, nullptr}, {.elements = 3 * n}, setup(s, backward));
+    add_forms_bf16({"group_norm_forward", shape}, {.elements = 2 * n}, setup(s, forward));
+    add_forms_bf16({"group_norm_backward", shape}, {.elements = 3 * n}, setup(s, backward));
   }
   return run(argc, argv);
 }

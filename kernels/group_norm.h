@@ -50,6 +50,13 @@ void group_norm_backward(const Context& ctx, const GroupNormShape& s, const T* x
                          const acc_t<T>* rstd, const T* dy, void* scratch, Grad<T> dx, Grad<acc_t<T>> dgamma,
                          Grad<acc_t<T>> dbeta);
 
+// The timed float forms.
+void group_norm_forward(const Context& ctx, const GroupNormShape& s, const float* x, const float* gamma,
+                        const float* beta, float* y, float* mean, float* rstd);
+void group_norm_backward(const Context& ctx, const GroupNormShape& s, const float* x, const float* gamma,
+                         const float* mean, const float* rstd, const float* dy, void* scratch, Grad<float> dx,
+                         Grad<float> dgamma, Grad<float> dbeta);
+
 }  // namespace cpu
 
 namespace cuda {

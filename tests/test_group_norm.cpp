@@ -35,7 +35,21 @@ TEST(GroupNorm, ReferencePassesTheGradientCheck) {
   }
 }
 
-TEST(GroupNorm, FloatMatchesDoubleAndSetsAddsAndSkips) {
+/// The reference in float, or the timed form.
+template <bool timed>
+struct Form {
+  template <class... A>
+  static void forward(const A&... a) {
+    timed ? cpu::group_norm_forward(a...) : cpu::group_norm_forward<float>(a...);
+  }
+  template <class... A>
+  static void backward(const A&... a) {
+    timed ? cpu::group_norm_backward(a...) : cpu::group_norm_backward<float>(a...);
+  }
+};
+
+template <class F>
+void check_float() {
   for (const GroupNormShape& s : kGroupNormCases) {
     for (const bool affine : {true, false}) {
       SCOPED_TRACE(describe(s));
@@ -43,29 +57,34 @@ TEST(GroupNorm, FloatMatchesDoubleAndSetsAddsAndSkips) {
       const GroupNormTruth truth(s, in, affine);
       const float *g = affine ? in.gamma.data() : nullptr, *b = affine ? in.beta.data() : nullptr;
       Guarded<float> y(in.size), mean(in.groups), rstd(in.groups);
-      cpu::group_norm_forward<float>({}, s, in.x.data(), g, b, y.data(), mean.data(), rstd.data());
+      F::forward(Context{}, s, in.x.data(), g, b, y.data(), mean.data(), rstd.data());
       const Tolerance limit{4e-6, 1};
       expect_close(y, truth.y, limit, "y");
       expect_close(mean, truth.mean, limit, "mean");
       expect_close(rstd, truth.rstd, limit, "rstd");
-      std::vector<float> scratch(group_norm_scratch_bytes(s, 1));
+      Guarded<float> scratch(static_cast<int64_t>(group_norm_scratch_bytes(s, 1)));
       const auto backward = [&](Grad<float> dx, Grad<float> dgamma, Grad<float> dbeta) {
-        cpu::group_norm_backward<float>(test_context(2), s, in.x.data(), g, mean.data(), rstd.data(), in.dy.data(),
-                                        scratch.data(), dx, dgamma, dbeta);
+        F::backward(test_context(2), s, in.x.data(), g, mean.data(), rstd.data(), in.dy.data(), scratch.data(), dx,
+                    dgamma, dbeta);
       };
       expect_close(expect_set_and_add<float>(in.size, [&](Grad<float> d) { backward(d, {}, {}); }), truth.dx, limit);
       expect_close(expect_set_and_add<float>(s.C, [&](Grad<float> d) { backward({}, d, {}); }), truth.dgamma, limit);
       expect_close(expect_set_and_add<float>(s.C, [&](Grad<float> d) { backward({}, {}, d); }), truth.dbeta, limit);
       expect_same_bits_for_threads([&](const Context& ctx) {
         std::vector<float> out(static_cast<size_t>(2 * in.size + 2 * s.C));
-        cpu::group_norm_forward<float>(ctx, s, in.x.data(), g, b, out.data(), mean.data(), rstd.data());
-        cpu::group_norm_backward<float>(ctx, s, in.x.data(), g, mean.data(), rstd.data(), in.dy.data(), scratch.data(),
-                                        {out.data() + in.size}, {out.data() + 2 * in.size},
-                                        {out.data() + 2 * in.size + s.C});
+        F::forward(ctx, s, in.x.data(), g, b, out.data(), mean.data(), rstd.data());
+        F::backward(ctx, s, in.x.data(), g, mean.data(), rstd.data(), in.dy.data(), scratch.data(),
+                    Grad<float>{out.data() + in.size}, Grad<float>{out.data() + 2 * in.size},
+                    Grad<float>{out.data() + 2 * in.size + s.C});
         return out;
       });
     }
   }
+}
+
+TEST(GroupNorm, FloatMatchesDoubleAndSetsAddsAndSkips) {
+  check_float<Form<false>>();
+  check_float<Form<true>>();
 }
 
 TEST(GroupNorm, ALargeMeanCostsNoDigits) {
@@ -74,14 +93,20 @@ TEST(GroupNorm, ALargeMeanCostsNoDigits) {
   for (float& value : in.x) value = 1000 + 0.125f * std::round(8 * value);  // held exactly
   const GroupNormTruth truth(s, in, false);
   Guarded<float> y(in.size), mean(2), rstd(2);
-  cpu::group_norm_forward<float>({}, s, in.x.data(), nullptr, nullptr, y.data(), mean.data(), rstd.data());
-  expect_close(rstd, truth.rstd, Tolerance{1e-5}, "rstd");
-  expect_close(y, truth.y, Tolerance{1e-4}, "y");  // the mean itself is rounded to 6e-5
+  for (const bool timed : {false, true}) {
+    const auto forward = [&](auto... arguments) {
+      timed ? cpu::group_norm_forward(arguments...) : cpu::group_norm_forward<float>(arguments...);
+    };
+    forward(Context{}, s, in.x.data(), static_cast<const float*>(nullptr), static_cast<const float*>(nullptr), y.data(),
+            mean.data(), rstd.data());
+    expect_close(rstd, truth.rstd, Tolerance{1e-5}, "rstd");
+    expect_close(y, truth.y, Tolerance{1e-4}, "y");  // the mean itself is rounded to 6e-5
+  }
 }
 
 TEST(GroupNorm, Refusals) {
   const auto forward = [](const GroupNormShape& s) {
-    cpu::group_norm_forward<float>({}, s, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr);
+    cpu::group_norm_forward({}, s, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr);
   };
   expect_error([&] { forward({1, -2, 4, 2}); }, Exit::kUsage, {"group_norm", "pixels = -2"});
   expect_error([&] { forward({1, 2, 4, 3}); }, Exit::kUsage, {"group_norm", "C = 4", "G = 3"});
