@@ -6,7 +6,7 @@
 //   distance[n] = |x[n] - c[index[n]]|^2
 //
 // Exact: |x[n] - c[index[n]]|^2 in double is at most 1 + 1e-12 times the smallest one, at any magnitude of x and c. The
-// timed forms score first, in float, by the half distance without the row's share,
+// timed forms score first, in float (or bf16, with a wider bound: nearest_codebook_bf16.cpp), by the half distance without the row's share,
 //
 //   score[n, k] = |c[k]|^2 / 2 - x[n] . c[k]        = (|x[n] - c[k]|^2 - |x[n]|^2) / 2,
 //

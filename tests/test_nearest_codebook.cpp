@@ -91,6 +91,16 @@ TEST(NearestCodebook, HasTheSameBitsOnAnyNumberOfThreads) {
   }
 }
 
+TEST(NearestCodebook, MemoryIsACopyOfTheCodebook) {
+  for (const int D : {1, 8, 64, 700}) {
+    for (const int K : {1, 1000, 65536}) {
+      const auto bytes = [&](int N) { return cpu::nearest_codebook_scratch_bytes({}, {N, D, K}); };
+      EXPECT_EQ(bytes(1), bytes(1 << 24));
+      EXPECT_LE(bytes(1), sizeof(float) * ((K + 47.0) * std::max(2 * D + 1, 5) + D + 128));
+    }
+  }
+}
+
 TEST(NearestCodebook, ARowThatIsNotFiniteHasNoCode) {
   const NearestCodebookShape s{70, 5, 60};
   for (const float bad : {std::nanf(""), kInf, -kInf}) {

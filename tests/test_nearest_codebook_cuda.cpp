@@ -38,6 +38,18 @@ std::vector<CodebookSearch> searches(int D) {
 
 using NearestCodebookCuda = CudaTest;
 
+TEST_F(NearestCodebookCuda, MemoryGrowsWithRowsPlusCodes) {
+  for (const int D : {1, 8, 64, 700}) {
+    const auto bytes = [&](int N, int K) {
+      const auto of = [&](const Context& ctx) { return cuda::nearest_codebook_scratch_bytes(ctx, {N, D, K}); };
+      return on_cuda([&](const Context& ctx) { return std::vector<int64_t>{static_cast<int64_t>(of(ctx))}; })[0];
+    };
+    // Twice the rows and codes are four times the pairs.
+    EXPECT_LE(bytes(1 << 15, 1 << 17), 2 * bytes(1 << 14, 1 << 16) + 4096);
+    EXPECT_LE(bytes(1 << 14, 1 << 16), 256 * ((1 << 14) + (1 << 16)));
+  }
+}
+
 TEST_F(NearestCodebookCuda, EveryTechniqueIsExactOnEveryKindOfData) {
   for (NearestCodebookShape s : kNearestCodebookCases) {
     if (int64_t{s.N} * s.K > 40000 || s.D > 64) s = {40, s.D % 64 + 1, 300};

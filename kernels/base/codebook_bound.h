@@ -26,7 +26,7 @@ template <class T>
 HOURGLASS_HD HOURGLASS_INLINE ScoreBound score_bound(int D, T row_norm, T code_norm) {
   const T magnitude = T(0.5) * code_norm * code_norm + row_norm * code_norm, terms = static_cast<T>(D + 8);
   const T error = terms * T(0x1p-24) * magnitude + terms * T(0x1p-148);
-  return {static_cast<float>(error), magnitude < T(1e38) && D < (1 << 20)};
+  return {static_cast<float>(error), static_cast<bool>((magnitude < T(1e38)) & (D < (1 << 20)))};
 }
 
 }  // namespace hourglass
