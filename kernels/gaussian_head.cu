@@ -212,7 +212,7 @@ void launch_backward(const Context& ctx, Backward<T> p) {
   const GaussianHeadShape& s = p.s;
   const gpu::Inputs inputs = gpu::wanted_inputs(s.C, bool{p.dw}, bool{p.db});
   const gpu::Product dx{p.dx ? s.N : 0, s.C, 2 * s.D}, dw{2 * s.D, inputs.count, s.N};
-  const auto plan = gpu::plan_products<2>({dx, dw}, !kVector);
+  const auto plan = gpu::plan_products<2>({dx, dw}, !kVector).with(ctx.math);
   if (plan.blocks == 0) return;
   p.dx_cut = plan.cuts[0];
   p.dw_cut = plan.cuts[1];
@@ -234,7 +234,7 @@ void gaussian_head_forward(const Context& ctx, GaussianHeadShape s, const T* x, 
                            const Noise& noise, T* head, T* z, acc_t<T>* kl) {
   check_gaussian_head(s, noise);
   const bool vector = gpu::can_load4(s.C, x, w) && gpu::can_load4(2 * s.D, b, head);
-  const auto plan = gpu::plan_products<1>({{{s.N, 2 * s.D, s.C}}}, !vector, {kMostBands, 0});
+  const auto plan = gpu::plan_products<1>({{{s.N, 2 * s.D, s.C}}}, !vector, {kMostBands, 0}).with(ctx.math);
   if (plan.blocks == 0 || plan.cuts[0].down > kMostBands) {
     linear_forward(ctx, s.layer(), x, w, b, head);
     return gaussian_latent_forward(ctx, s.latent(), static_cast<const T*>(head), static_cast<const T*>(head + s.D),

@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(kGemmThreads, Tile::kBlocks)
 
 template <bool kTransposeA, bool kTransposeB, bool kVector, class T>
 void launch_gemm(const Context& ctx, GemmShape s, const T* a, const T* b, Grad<T> c) {
-  const auto plan = gpu::plan_products<1>({{{s.M, s.N, s.K}}}, !kVector);
+  const auto plan = gpu::plan_products<1>({{{s.M, s.N, s.K}}}, !kVector).with(ctx.math);
   gpu::with_tile<kVector>(plan.tile, [&](auto tile) {
     using Tile = decltype(tile);
     gpu::launch(gemm_tiled_kernel<Tile, T, kTransposeA, kTransposeB, kVector>, gpu::ceil_div(plan.blocks, 1),

@@ -46,7 +46,9 @@ const char* gemm_library();
 
 namespace cuda {
 
-/// T: float, or bf16 with float sums that are rounded once. Same bits on every run; our own kernels, on every card.
+/// T: float, or bf16 with float sums that are rounded once. With Math::kTf32 float operands are rounded to tf32 first:
+/// by cuBLASLt for the tensor cores, by our own kernels as they stage them, for the numbers alone: they multiply on the
+/// CUDA cores either way. Same bits on every run; our own kernels, on every card.
 /// Computed by cuBLASLt where that is there (base/cublaslt.h), unless ctx.own_gemm.
 template <class T>
 void gemm(const Context& ctx, GemmShape s, const T* a, const T* b, Grad<T> c);

@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(kGemmThreads, Tile::kBlocks)
 
 template <bool kTransposed, bool kVector, class T>
 void launch_forward(const Context& ctx, LinearShape s, const T* x, const T* w, const T* b, T* y) {
-  const auto plan = gpu::plan_products<1>({{{s.N, s.K, s.C}}}, !kVector);
+  const auto plan = gpu::plan_products<1>({{{s.N, s.K, s.C}}}, !kVector).with(ctx.math);
   gpu::with_tile<kVector>(plan.tile, [&](auto tile) {
     using Tile = decltype(tile);
     gpu::launch(linear_forward_tiled_kernel<Tile, T, kTransposed, kVector>, gpu::ceil_div(plan.blocks, 1),
@@ -123,7 +123,7 @@ void launch_backward(const Context& ctx, Backward<T> p) {
   const gpu::Inputs inputs = gpu::wanted_inputs(s.C, bool{p.dw}, bool{p.db});
   const gpu::Product dx{p.dx ? s.N : 0, s.C, s.K};
   const gpu::Product dw = kTransposed ? gpu::Product{inputs.count, s.K, s.N} : gpu::Product{s.K, inputs.count, s.N};
-  const auto plan = gpu::plan_products<2>({dx, dw}, !kVector);
+  const auto plan = gpu::plan_products<2>({dx, dw}, !kVector).with(ctx.math);
   if (plan.blocks == 0) return;
   p.dx_cut = plan.cuts[0];
   p.dw_cut = plan.cuts[1];

@@ -68,7 +68,8 @@ inline constexpr int64_t kLibraryActivationWork = int64_t{1} << 28;
 template <class T>
 void linear_forward(const Context& ctx, LinearShape s, const T* x, const T* w, const T* b, T* y);
 
-/// One launch for all three gradients. `scratch` is not used. y may be null without an activation.
+/// One launch for all three gradients. With Math::kTf32 the operands of all products are rounded to tf32, dz too, and
+/// with it what db adds up. `scratch` is not used. y may be null without an activation.
 template <class T>
 void linear_backward(const Context& ctx, LinearShape s, const T* x, const T* w, const T* y, const T* dy, void* scratch,
                      Grad<T> dx, Grad<acc_t<T>> dw, Grad<acc_t<T>> db);

@@ -116,7 +116,7 @@ void linear_bce_loss(const Context& ctx, LinearBceShape s, const T* x, const T* 
   if (by_library(ctx, p, weight)) return;
   const bool vector = gpu::can_load4(s.C, x) && gpu::can_load4(s.transposed_weight ? s.K : s.C, w) &&
                       gpu::can_load4(s.K, b, target, dlogits);
-  const auto plan = gpu::plan_products<1>({{{s.N, s.K, s.C}}}, !vector, kReserved);
+  const auto plan = gpu::plan_products<1>({{{s.N, s.K, s.C}}}, !vector, kReserved).with(ctx.math);
   if (plan.cuts[0].tiles() > kMostTiles) {
     throw Error(Exit::kUsage, "linear_bce: " + std::to_string(s.N) + " x " + std::to_string(s.K) +
                                   " logits are too many for one launch; use linear and bernoulli_nll");

@@ -2,8 +2,6 @@
 // Runs the products of a convolution by one technique and holds them to the double reference.
 #pragma once
 
-#include <bit>
-
 #include "kernels/base/conv2d_technique.h"
 #include "tests/cases/conv2d.h"
 #include "tests/cuda_harness.h"
@@ -50,11 +48,6 @@ struct Conv2dOperands {
   std::vector<T> bias, residual;  ///< empty: none
   Activation activation = Activation::kNone;
 };
-
-/// As a tf32 product sees a float.
-inline float rounded_to_tf32(float v) {
-  return std::bit_cast<float>((std::bit_cast<uint32_t>(v) + 0x1000u) & 0xFFFFE000u);
-}
 
 template <class T, class Draw>
 Conv2dOperands<T> conv2d_operands(Conv2dProduct product, const Conv2dShape& s, bool epilogue, Draw draw) {

@@ -22,6 +22,7 @@
 #include <cuda_runtime.h>
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cstring>
 #include <string>
 #include <tuple>
@@ -48,6 +49,15 @@ Tolerance cuda_tolerance([[maybe_unused]] int64_t K, double scale = 0) {
   } else {
     return fp32_tolerance(K, scale);
   }
+}
+
+/// As a tf32 product sees a float that is finite: the nearest tf32, ties away from zero.
+inline float rounded_to_tf32(float v) {
+  return std::bit_cast<float>((std::bit_cast<uint32_t>(v) + 0x1000u) & 0xFFFFE000u);
+}
+inline std::vector<float> rounded_to_tf32(std::vector<float> values) {
+  for (float& v : values) v = rounded_to_tf32(v);
+  return values;
 }
 
 /// A context of the CUDA device on one non-blocking stream, with a workspace, that live as long as the program.

@@ -173,6 +173,8 @@ struct Tolerance {
 inline Tolerance fp32_tolerance(int64_t K, double scale = 0) {
   return {std::max(1e-6, 6e-8 * std::sqrt(static_cast<double>(K))), scale};
 }
+/// Limit for products of floats whose operands are rounded to tf32: measured 2.9e-4.
+inline constexpr Tolerance kTf32Tolerance{1e-3, 0};
 /// Limit for double against double in another order.
 inline Tolerance fp64_tolerance(double scale = 0) { return {1e-12, scale}; }
 inline Tolerance exact() { return {}; }

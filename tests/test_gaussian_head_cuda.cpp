@@ -8,7 +8,8 @@ namespace {
 using GaussianHeadCuda = CudaTest;
 
 template <class T>
-void expect_matches_double(const GaussianHeadShape& s, const HeadInputs<T>& in, bool with_dz, int offset = 0) {
+void expect_matches_double(const GaussianHeadShape& s, const HeadInputs<T>& in, bool with_dz, int offset = 0,
+                           Math math = Math::kFp32) {
   SCOPED_TRACE(name_of(s));
   const auto [head, z, kl, value, dx, dw, db] = on_cuda([&](const Context& ctx) {
     const DeviceArray<T> x(in.x, offset), w(in.w, offset), b(in.b, offset), dz(in.dz, offset);
@@ -18,9 +19,11 @@ void expect_matches_double(const GaussianHeadShape& s, const HeadInputs<T>& in, 
     DeviceArray<T> of_x(int64_t{s.N} * s.C, offset);
     DeviceArray<T> scratch(
         static_cast<int64_t>(cuda::gaussian_head_backward_scratch_bytes(ctx, s, sizeof(T)) / sizeof(T)));
-    cuda::gaussian_head_forward<T>(ctx, s, x.data(), w.data(), b.data(), head_noise(s), of_head.data(), of_z.data(),
+    Context chosen = ctx;
+    chosen.math = math;
+    cuda::gaussian_head_forward<T>(chosen, s, x.data(), w.data(), b.data(), head_noise(s), of_head.data(), of_z.data(),
                                    of_kl.data());
-    cuda::gaussian_head_backward<T>(ctx, s, x.data(), w.data(), of_head.data(), head_noise(s),
+    cuda::gaussian_head_backward<T>(chosen, s, x.data(), w.data(), of_head.data(), head_noise(s),
                                     with_dz ? dz.data() : nullptr, Weight{0.25, scheduled.data()}, of_kl.data(),
                                     scratch.data(), Grad<float>{mean.data()}, Grad<T>{of_x.data()},
                                     Grad<float>{of_w.data()}, Grad<float>{of_b.data()});
@@ -31,6 +34,7 @@ void expect_matches_double(const GaussianHeadShape& s, const HeadInputs<T>& in, 
   const HeadTruth want = head_truth(s, {s, in}, 0.75, with_dz, &rounded);
   Tolerance tolerance = cuda_tolerance<T>(s.C + s.N + s.D, 1e-2);
   tolerance.relative *= std::is_same_v<T, bf16> ? 2 : 4;  // several roundings one after the other
+  if (math == Math::kTf32) tolerance.relative = kTf32Tolerance.relative;
   expect_close(head, want.head, tolerance, "head");
   expect_close(z, want.z, tolerance, "z");
   expect_close(kl, want.kl, tolerance, "kl");
@@ -51,6 +55,12 @@ TEST_F(GaussianHeadCuda, MatchesDouble) {
 TEST_F(GaussianHeadCuda, Bf16MatchesDouble) {
   for (const GaussianHeadShape& s : {GaussianHeadShape{65, 12, 36}, {17, 33, 7, 3}, {40, 260, 4}}) {
     expect_matches_double(s, HeadInputs<bf16>(s), true);
+  }
+}
+
+TEST_F(GaussianHeadCuda, Tf32MatchesDouble) {
+  for (const GaussianHeadShape& s : {GaussianHeadShape{65, 12, 36}, {17, 33, 7, 3}, {40, 260, 4}}) {
+    expect_matches_double(s, HeadInputs<float>(s), true, 0, Math::kTf32);
   }
 }
 

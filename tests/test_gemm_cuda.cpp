@@ -20,6 +20,11 @@ int64_t a_size(const GemmShape& s) { return int64_t{s.M} * s.K; }
 int64_t b_size(const GemmShape& s) { return int64_t{s.K} * s.N; }
 int64_t c_size(const GemmShape& s) { return int64_t{s.M} * s.N; }
 
+/// In tf32: every tile, ragged, slices of a long sum, and no vector access.
+const std::vector<GemmShape> kTf32Cases = {{40, 44, 260, false, true},   {65, 97, 300, true, true},
+                                           {7, 15, 16, false, false},    {700, 900, 20, true, false},
+                                           {1500, 1496, 8, false, true}, {60, 20, 1300, false, true}};
+
 Context with_own_gemm(Context ctx, bool own = true) {
   ctx.own_gemm = own;
   return ctx;
@@ -51,15 +56,18 @@ std::vector<double> product(const GemmShape& s, const std::vector<T>& a, const s
   return c;
 }
 
-/// By our own kernels; `library`: by what the machine has.
+enum class Who { kOwn, kLibrary };  // the library: what the machine has
+
 template <class T>
 std::vector<T> product_on_cuda(const GemmShape& s, const std::vector<T>& a, const std::vector<T>& b, int offset = 0,
-                               bool library = false) {
+                               Who who = Who::kOwn, Math math = Math::kFp32) {
   return on_cuda(
       [&](const Context& ctx) {
         const DeviceArray<T> device_a(a, offset), device_b(b, offset);
         DeviceArray<T> c(c_size(s), offset);
-        cuda::gemm<T>(with_own_gemm(ctx, !library), s, device_a.data(), device_b.data(), Grad<T>{c.data()});
+        Context chosen = with_own_gemm(ctx, who == Who::kOwn);
+        chosen.math = math;
+        cuda::gemm<T>(chosen, s, device_a.data(), device_b.data(), Grad<T>{c.data()});
         return c.values();
       },
       name_of(s));
@@ -133,6 +141,41 @@ TEST_F(GemmCuda, Bf16MatchesDouble) {
   }
 }
 
+/// Our tiles round the operands to nearest, and then differ from the double product of those by float sums alone.
+TEST_F(GemmCuda, Tf32MatchesTheProductOfRoundedOperands) {
+  for (const GemmShape& s : kTf32Cases) {
+    SCOPED_TRACE(name_of(s));
+    const auto a = random_values<float>(a_size(s), 1), b = random_values<float>(b_size(s), 2);
+    const auto got = product_on_cuda(s, a, b, 0, Who::kOwn, Math::kTf32);
+    expect_close(got, product(s, rounded_to_tf32(a), rounded_to_tf32(b)), cuda_tolerance<float>(s.K));
+    expect_close(got, product(s, a, b), kTf32Tolerance, "in full");
+    const auto a16 = converted<bf16>(a), b16 = converted<bf16>(b);
+    expect_same_bits(product_on_cuda(s, a16, b16, 0, Who::kOwn, Math::kTf32), product_on_cuda(s, a16, b16), "bf16");
+  }
+}
+
+TEST_F(GemmCuda, IntegersAreExactInTf32) {
+  for (const GemmShape& s : kTf32Cases) {
+    SCOPED_TRACE(name_of(s));
+    const auto a = random_integers<float>(a_size(s), 1), b = random_integers<float>(b_size(s), 2);
+    expect_close(product_on_cuda(s, a, b, 1, Who::kOwn, Math::kTf32), product(s, a, b), exact());
+  }
+}
+
+TEST_F(GemmCuda, TheLibraryRoundsInTf32Alone) {
+  const GemmShape s{24, 40, 520, false, true};
+  const auto a = random_values<float>(a_size(s), 1), b = random_values<float>(b_size(s), 2);
+  const auto full = product_on_cuda(s, a, b, 0, Who::kLibrary);
+  const auto rounded = product_on_cuda(s, a, b, 0, Who::kLibrary, Math::kTf32);
+  expect_close(full, product(s, a, b), cuda_tolerance<float>(s.K), "fp32");
+  expect_close(rounded, product(s, a, b), kTf32Tolerance, "tf32");
+  EXPECT_NE(full, rounded);
+  if (cuda::cublaslt_version().empty()) return;
+  int plans = 0;
+  for (const cuda::LibraryPlan& plan : cuda::library_plans()) plans += plan.product.starts_with("24x40x520 b^T tf32");
+  EXPECT_EQ(plans, 1);
+}
+
 TEST_F(GemmCuda, IntegersAreExact) {
   for (const GemmShape& s : all_cases()) {
     SCOPED_TRACE(name_of(s));
@@ -145,9 +188,10 @@ TEST_F(GemmCuda, TheLibraryMatchesDouble) {
   for (const GemmShape& s : kGemmCases) {
     SCOPED_TRACE(name_of(s) + " by " + cuda::gemm_library());
     const auto a = random_values<float>(a_size(s), 1), b = random_values<float>(b_size(s), 2);
-    expect_close(product_on_cuda(s, a, b, 0, true), product(s, a, b), cuda_tolerance<float>(s.K));
+    expect_close(product_on_cuda(s, a, b, 0, Who::kLibrary), product(s, a, b), cuda_tolerance<float>(s.K));
     const auto a16 = random_values<bf16>(a_size(s), 1), b16 = random_values<bf16>(b_size(s), 2);
-    expect_close(product_on_cuda(s, a16, b16, 1, true), product(s, a16, b16), cuda_tolerance<bf16>(s.K), "bf16");
+    expect_close(product_on_cuda(s, a16, b16, 1, Who::kLibrary), product(s, a16, b16), cuda_tolerance<bf16>(s.K),
+                 "bf16");
   }
 }
 

@@ -31,21 +31,30 @@ std::pair<std::vector<double>, std::vector<double>> truth(const LinearBceShape& 
   return {dlogits, value};
 }
 
+/// `seen`: the inputs as the products see them.
 template <class T>
-void expect_matches_double(const LinearBceShape& s, const Inputs<T>& in, int offset = 0) {
+void expect_matches_double(const LinearBceShape& s, const Inputs<T>& in, const Inputs<T>& seen, int offset = 0,
+                           Math math = Math::kFp32) {
   SCOPED_TRACE(describe("linear_bce", {s.N, s.C, s.K, s.draws}) + (s.transposed_weight ? " transposed" : ""));
   const auto [dlogits, value] = on_cuda([&](const Context& ctx) {
     const DeviceArray<T> x(in.x, offset), w(in.w, offset), b(in.b, offset), target(in.target, offset);
     const DeviceArray<double> scheduled(std::vector<double>{3});
     DeviceArray<T> gradient(int64_t{s.N} * s.K, offset);
     DeviceArray<float> mean(1);
-    cuda::linear_bce_loss<T>(ctx, s, x.data(), w.data(), in.b.empty() ? nullptr : b.data(), target.data(),
+    Context chosen = ctx;
+    chosen.math = math;
+    cuda::linear_bce_loss<T>(chosen, s, x.data(), w.data(), in.b.empty() ? nullptr : b.data(), target.data(),
                              Weight{0.5, scheduled.data()}, nullptr, Grad<float>{mean.data()}, gradient.data());
     return std::tuple(gradient.values(), mean.values());
   });
-  const auto [want_dlogits, want_value] = truth(s, in, 1.5);
+  const auto [want_dlogits, want_value] = truth(s, seen, 1.5);
   expect_close(dlogits, want_dlogits, cuda_tolerance<T>(s.C + 1, 1.5 / s.N), "dlogits");
   expect_close(value, want_value, cuda_tolerance<float>(s.C + s.K + 1), "value");
+}
+
+template <class T>
+void expect_matches_double(const LinearBceShape& s, const Inputs<T>& in, int offset = 0) {
+  expect_matches_double(s, in, in, offset);
 }
 
 TEST_F(LinearBceCuda, MatchesDouble) {
@@ -59,6 +68,14 @@ TEST_F(LinearBceCuda, MatchesDouble) {
 
 TEST_F(LinearBceCuda, Bf16MatchesDouble) {
   for (const LinearBceShape& s : kLinearBceCases) expect_matches_double(s, Inputs<bf16>(s));
+}
+
+TEST_F(LinearBceCuda, Tf32RoundsTheOperandsAlone) {
+  const LinearBceShape s{36, 68, 100};
+  const Inputs<float> in(s);
+  Inputs<float> rounded = in;
+  rounded.x = rounded_to_tf32(in.x), rounded.w = rounded_to_tf32(in.w);
+  expect_matches_double(s, in, rounded, 0, Math::kTf32);
 }
 
 /// More tiles than tickets, medium and large ones.

@@ -75,13 +75,15 @@ Truth backward(const LinearShape& s, const Inputs<T>& in, const std::vector<T>& 
 
 /// By our own kernels; `library`: by what the machine has.
 template <class T>
-std::vector<T> forward_on_cuda(const LinearShape& s, const Inputs<T>& in, int offset = 0, bool library = false) {
+std::vector<T> forward_on_cuda(const LinearShape& s, const Inputs<T>& in, int offset = 0, bool library = false,
+                               Math math = Math::kFp32) {
   return on_cuda(
       [&](const Context& ctx) {
         const DeviceArray<T> x(in.x, offset), w(in.w, offset), b(in.b, offset);
         DeviceArray<T> y(y_size(s), offset);
         Context chosen = ctx;
         chosen.own_gemm = !library;
+        chosen.math = math;
         cuda::linear_forward<T>(chosen, s, x.data(), w.data(), in.b.empty() ? nullptr : b.data(), y.data());
         return y.values();
       },
@@ -93,13 +95,16 @@ using Gradients = std::tuple<std::vector<T>, std::vector<float>, std::vector<flo
 
 /// All three gradients at output `y`.
 template <class T>
-Gradients<T> backward_on_cuda(const LinearShape& s, const Inputs<T>& in, const std::vector<T>& output, int offset = 0) {
+Gradients<T> backward_on_cuda(const LinearShape& s, const Inputs<T>& in, const std::vector<T>& output, int offset = 0,
+                              Math math = Math::kFp32) {
   return on_cuda(
       [&](const Context& ctx) {
         const DeviceArray<T> x(in.x, offset), w(in.w, offset), y(output, offset), dy(in.dy, offset);
         DeviceArray<T> dx(x_size(s), offset);
         DeviceArray<float> dw(w_size(s), offset), db(s.K, offset);
-        cuda::linear_backward<T>(ctx, s, x.data(), w.data(), y.data(), dy.data(), nullptr, Grad<T>{dx.data()},
+        Context chosen = ctx;
+        chosen.math = math;
+        cuda::linear_backward<T>(chosen, s, x.data(), w.data(), y.data(), dy.data(), nullptr, Grad<T>{dx.data()},
                                  Grad<float>{dw.data()}, Grad<float>{db.data()});
         return Gradients<T>(dx.values(), dw.values(), db.values());
       },
@@ -177,6 +182,27 @@ TEST_F(LinearCuda, TheLibraryLeavesNoNanBehindAnActivation) {
 
 TEST_F(LinearCuda, Bf16MatchesDouble) {
   for (const LinearShape& s : all_cases()) expect_matches_double<bf16>(s);
+}
+
+/// Operands are rounded, the bias and the activation are not.
+TEST_F(LinearCuda, Tf32MatchesTheProductsOfRoundedOperands) {
+  for (const LinearShape& s : {LinearShape{36, 68, 260, Activation::kTanh, false},
+                               {65, 97, 30, Activation::kRelu, true},
+                               {9, 13, 50, Activation::kNone, false}}) {
+    SCOPED_TRACE(name_of(s));
+    const auto in = Inputs<float>::random(s);
+    const Inputs<float> rounded{rounded_to_tf32(in.x), rounded_to_tf32(in.w), in.b, in.dy};
+    const auto want_y = forward(s, rounded);
+    const auto y = forward_on_cuda(s, in, 0, false, Math::kTf32);
+    expect_close(y, want_y, cuda_tolerance<float>(s.C + 1, 1e-2), "y");
+    EXPECT_NE(y, forward_on_cuda(s, in)) << "rounded";
+    const Truth want = backward(s, in, y);
+    const auto [dx, dw, db] = backward_on_cuda(s, in, y, 0, Math::kTf32);
+    expect_close(dx, want.dx, kTf32Tolerance, "dx");
+    expect_close(dw, want.dw, kTf32Tolerance, "dw");
+    expect_close(db, want.db, kTf32Tolerance, "db");
+    EXPECT_NE(dw, std::get<1>(backward_on_cuda(s, in, y))) << "rounded";
+  }
 }
 
 TEST_F(LinearCuda, IntegersAreExact) {

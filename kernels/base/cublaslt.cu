@@ -105,11 +105,12 @@ cublasLtEpilogue_t epilogue_of(LibraryEpilogue e) {
 
 /// The library's matrices are column-major: to it a row-major matrix is its transpose, and c^T = B^T A^T. Its first
 /// operand is our b, its bias, one number a row, ours, one a column.
-Plan make_plan(const LibraryProduct& p, uint32_t alignment) {
+Plan make_plan(const LibraryProduct& p, bool tf32, uint32_t alignment) {
   const cudaDataType_t type = p.dtype == Dtype::kBF16 ? CUDA_R_16BF : CUDA_R_32F;
   Plan plan;
-  check_library(library().create_operation(&plan.operation, CUBLAS_COMPUTE_32F, CUDA_R_32F),
-                "cublasLtMatmulDescCreate");
+  check_library(
+      library().create_operation(&plan.operation, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F),
+      "cublasLtMatmulDescCreate");
   set(plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(plan.operation, CUBLASLT_MATMUL_DESC_TRANSB, p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
   set(plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(p.epilogue));
@@ -141,13 +142,17 @@ uint32_t alignment_of(const void* a, const void* b, const void* bias, const void
   return static_cast<uint32_t>(bits & (~bits + 1));
 }
 
-std::string describe(const LibraryProduct& p, uint32_t alignment) {
+std::string describe(const LibraryProduct& p, bool tf32, uint32_t alignment) {
   std::string text = std::to_string(p.M) + "x" + std::to_string(p.N) + "x" + std::to_string(p.K);
   if (p.transpose_a) text += " a^T";
   if (p.transpose_b) text += " b^T";
   if (p.epilogue == LibraryEpilogue::kBias) text += " bias";
   if (p.mode == Write::kAdd) text += " add";
-  return text + (p.dtype == Dtype::kBF16 ? " bf16" : " f32") + ", aligned to " + std::to_string(alignment);
+  return text +
+         (p.dtype == Dtype::kBF16 ? " bf16"
+          : tf32                  ? " tf32"
+                                  : " f32") +
+         ", aligned to " + std::to_string(alignment);
 }
 
 int number_of(const Plan& plan) {
@@ -162,13 +167,14 @@ int number_of(const Plan& plan) {
 
 /// Kept as long as the program: replays of a captured step use its algorithm and an eager step must choose the same.
 struct Plans {
-  using Key = std::tuple<int, int, int, bool, bool, LibraryEpilogue, Dtype, Write, uint32_t>;
+  using Key = std::tuple<int, int, int, bool, bool, LibraryEpilogue, Dtype, Write, bool, uint32_t>;
   std::mutex mutex;
   std::map<Key, Plan> plans;
   std::vector<LibraryPlan> listed;
 
   Plan& find(const Context& ctx, const LibraryProduct& p, uint32_t alignment) {
-    const Key key(p.M, p.N, p.K, p.transpose_a, p.transpose_b, p.epilogue, p.dtype, p.mode, alignment);
+    const bool tf32 = p.dtype == Dtype::kF32 && ctx.math == Math::kTf32;
+    const Key key(p.M, p.N, p.K, p.transpose_a, p.transpose_b, p.epilogue, p.dtype, p.mode, tf32, alignment);
     const auto known = plans.find(key);
     if (known != plans.end()) return known->second;
     cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
@@ -176,10 +182,10 @@ struct Plans {
     if (capturing != cudaStreamCaptureStatusNone) {
       throw Error(Exit::kInternal,
                   "cuBLASLt: expected a plan made by an eager step, and the capture asks for a new one: " +
-                      describe(p, alignment));
+                      describe(p, tf32, alignment));
     }
-    Plan& plan = plans.emplace(key, make_plan(p, alignment)).first->second;
-    listed.push_back({describe(p, alignment), number_of(plan)});
+    Plan& plan = plans.emplace(key, make_plan(p, tf32, alignment)).first->second;
+    listed.push_back({describe(p, tf32, alignment), number_of(plan)});
     return plan;
   }
 };

@@ -21,7 +21,8 @@ namespace hourglass::cuda {
 
 enum class LibraryEpilogue : uint8_t { kNone, kBias };
 
-/// c (M, N) = epilogue(A B), or c + A B; matrices as in gemm.h; bias (N). Accumulates in float, without TF32.
+/// c (M, N) = epilogue(A B), or c + A B; matrices as in gemm.h; bias (N). Sums are float; float operands
+/// are rounded to tf32 where ctx.math says so, else multiplied in full.
 struct LibraryProduct {
   int M = 0, N = 0, K = 0;
   bool transpose_a = false, transpose_b = false;

@@ -42,6 +42,7 @@ struct GemmCut {
   int first_block = 0;                  ///< in the launch
   int first_ticket = 0;
   int64_t first_partial = 0;  ///< in floats, behind the tickets
+  bool tf32 = false;          ///< operands are rounded to tf32 as they are staged
 
   HOURGLASS_HD int64_t tiles() const { return int64_t{down} * across; }
   HOURGLASS_HD int64_t blocks() const { return tiles() * slices; }
@@ -55,6 +56,13 @@ struct GemmPlan {
   TileSize tile = TileSize::kSmall;
   std::array<GemmCut, kProducts> cuts;
   int64_t blocks = 0;
+
+  /// The same, multiplied as `math` says.
+  GemmPlan with(Math math) const {
+    GemmPlan plan = *this;
+    for (GemmCut& cut : plan.cuts) cut.tf32 = math == Math::kTf32;
+    return plan;
+  }
 };
 
 /// The ends of the tickets and of the workspace that the slices of a launch leave alone.

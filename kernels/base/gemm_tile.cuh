@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // One tile of a matrix product on CUDA cores, in float arithmetic, by one block: what gemm.cu and linear.cu are made
-// of.
+// of. With Math::kTf32 operands are rounded to tf32 as they are staged: the numbers of the tensor cores, not their
+// speed.
 //
 //   for each stage of kDepth terms: two operands -> registers -> shared memory -> kPerThread^2 sums in each thread
 //
@@ -22,6 +23,7 @@
 
 #include "kernels/base/gemm_cut.h"
 #include "kernels/base/gpu.cuh"
+#include "kernels/base/mma.cuh"
 
 namespace hourglass::gpu {
 
@@ -130,6 +132,12 @@ struct StoreMatrix {
 
 namespace detail {
 
+__device__ __forceinline__ Vec4 rounded_to_tf32(Vec4 four) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) four[i] = __uint_as_float(to_tf32(__float_as_uint(four[i])));
+  return four;
+}
+
 /// Element (o, k) of a staged operand lies at k kOuter + (o ^ swizzle(k)). The exclusive or keeps runs of four whole
 /// and spreads the 32 lanes that write an operand transposed (four values of k each) over all banks.
 template <int kDepth>
@@ -157,12 +165,13 @@ struct Stage {
       raw[i] = operand.fetch(first + o, first_k + k);
     }
   }
-  __device__ __forceinline__ void stash(const Operand& operand, float* shared) const {
+  __device__ __forceinline__ void stash(const Operand& operand, float* shared, bool tf32) const {
 #pragma unroll
     for (int i = 0; i < kFours; ++i) {
       int o, k;
       locate(i, &o, &k);
-      const Vec4 four = operand.value(raw[i]);
+      Vec4 four = operand.value(raw[i]);
+      if (tf32) four = rounded_to_tf32(four);
       float* to = shared + k * kOuter + (o ^ swizzle<Tile::kDepth>(k));
       if constexpr (Operand::kAlongDepth) {
 #pragma unroll
@@ -290,7 +299,7 @@ struct Sums {
 /// it; it ends in a barrier, so it may be called again at once.
 template <class Tile, class A, class B>
 __device__ __forceinline__ void sum_tile(const A& a, const B& b, int row, int column, int begin, int end,
-                                         detail::Sums<Tile>& sums) {
+                                         detail::Sums<Tile>& sums, bool tf32 = false) {
   float* const shared = dynamic_shared<float>();
   // As much as the registers allow beside the sums and the next stage.
   constexpr int kUnroll = Tile::kPerThread == 4 ? 4 : sizeof(typename A::Raw) + sizeof(typename B::Raw) > 32 ? 1 : 2;
@@ -302,8 +311,8 @@ __device__ __forceinline__ void sum_tile(const A& a, const B& b, int row, int co
   };
   const auto stash = [&](int stage) {
     float* const buffer = shared + stage % 2 * Tile::kBuffer;
-    stage_a.stash(a, buffer);
-    stage_b.stash(b, buffer + Tile::kRows * Tile::kDepth);
+    stage_a.stash(a, buffer, tf32);
+    stage_b.stash(b, buffer + Tile::kRows * Tile::kDepth, tf32);
   };
   if (begin < end) {
     fetch(begin);
@@ -332,7 +341,7 @@ __device__ __forceinline__ bool gemm_tile(const A& a, const B& b, const GemmCut&
   const int end = static_cast<int>(int64_t{cut.stages} * (slice + 1) / cut.slices);
 
   detail::Sums<Tile> sums;
-  sum_tile<Tile>(a, b, row, column, begin, end, sums);
+  sum_tile<Tile>(a, b, row, column, begin, end, sums, cut.tf32);
   if (cut.slices > 1 && !sums.add_slices(cut, tile, slice, workspace, dynamic_shared<float>())) return false;
   if (sums.group > 0) return true;
   constexpr int kP = Tile::kPerThread, kRuns = kP / 4;

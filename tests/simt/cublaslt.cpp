@@ -4,6 +4,7 @@
 #include <cublasLt.h>
 #include <dlfcn.h>
 
+#include <bit>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -11,11 +12,13 @@
 #include "kernels/base/bf16.h"
 #include "tests/simt/report.h"
 #include "tests/simt/stream.h"
+#include "tests/simt/tensor_core.h"
 #undef dlopen
 #undef dlsym
 
 struct SimtBlas {};
 struct SimtMatmul {
+  cublasComputeType_t compute = CUBLAS_COMPUTE_32F;
   int32_t transpose_a = CUBLAS_OP_N, transpose_b = CUBLAS_OP_N;
   uint32_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
   const void* bias = nullptr;
@@ -40,11 +43,13 @@ struct Operand {
   const void* data;
   SimtLayout layout;
   bool transposed;
+  bool tf32 = false;  ///< rounded as it is read
 
   float at(int64_t row, int64_t column) const {
     const int64_t i = transposed ? column + row * layout.leading : row + column * layout.leading;
     if (layout.type == CUDA_R_16BF) return static_cast<const hourglass::bf16*>(data)[i];
-    return static_cast<const float*>(data)[i];
+    const float value = static_cast<const float*>(data)[i];
+    return tf32 ? std::bit_cast<float>(rounded_to_tf32(std::bit_cast<uint32_t>(value))) : value;
   }
   int64_t rows() const { return transposed ? layout.columns : layout.rows; }
   int64_t columns() const { return transposed ? layout.rows : layout.columns; }
@@ -150,8 +155,8 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
   return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* operation, cublasComputeType_t, cudaDataType_t) {
-  *operation = keep(new SimtMatmul);
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* operation, cublasComputeType_t compute, cudaDataType_t) {
+  *operation = keep(new SimtMatmul{compute});
   return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -249,8 +254,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, 
   }
   if (workspace_bytes < algorithm->workspace_bytes)
     return refuse("the workspace is smaller than the heuristic was told");
-  Product product{{a_data, *a, operation->transpose_a == CUBLAS_OP_T},
-                  {b_data, *b, operation->transpose_b == CUBLAS_OP_T},
+  const bool tf32 = operation->compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+  Product product{{a_data, *a, operation->transpose_a == CUBLAS_OP_T, tf32},
+                  {b_data, *b, operation->transpose_b == CUBLAS_OP_T, tf32},
                   {c_data, *c, false},
                   d_data,
                   *static_cast<const float*>(alpha),
