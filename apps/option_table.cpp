@@ -207,6 +207,9 @@ void add_training_rows(TrainOptions& o, OptionTable& table) {
            {.low = 0, .high = 1, .above_low = true}},
           unset("off", {"clip-norm", &o.clip_norm, "X", "bound of the gradient's global L2 norm", at_least(0)}),
           unset("off", {"clip-value", &o.clip_value, "X", "bound of each element of the gradient", at_least(0)}),
+          {"precision", &o.precision, "NAME",
+           "tf32: on CUDA, products and convolutions round their operands (docs/precision.md)",
+           one_of({"fp32", "tf32"})},
       });
 }
 

@@ -75,6 +75,7 @@ struct TrainOptions {
   int64_t lr_warmup = 0, lr_decay_steps = 0;  ///< lr_decay_steps 0: see the help text
   double lr_gamma = 0.1;
   double clip_norm = 0, clip_value = 0;  ///< 0: no clipping
+  std::string precision = "fp32";
 
   std::string device = "auto";
   int threads = 0;  ///< 0: one per core

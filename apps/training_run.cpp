@@ -152,6 +152,7 @@ std::string TrainingRun::header() const {
       {"batches", count_text(epoch) + " an epoch of " + std::to_string(options_.batch) +
                       ", always full: " + std::to_string(dropped) + " images wait for another epoch"},
       {"steps", count_text(total_steps_)},
+      {"precision", describe(trainer_.options().precision)},
       {"parameters", count_text(parameters.count())},
       {"memory", format_bytes((2 + trainer_.moments()) * slabs) + " for values, gradients and moments, " +
                      format_bytes(runtime_.arena().reserved()) + " for a step" +
@@ -258,6 +259,7 @@ StringMap TrainingRun::metadata() const {
   m["model"] = to_json(trainer_.model().config()).dump();
   m["data"] = data_record(options_, dataset_).dump();
   m["objective"] = objective_record(options_).dump();
+  m["precision"] = options_.precision;
   m["config"] = config_text(options_);
   m["step"] = std::to_string(trainer_.step());
   m["epoch"] = exact(epoch_at(trainer_.step()));

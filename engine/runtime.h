@@ -51,6 +51,7 @@ class Runtime {
   void use_cpu(const std::string& reason);
   void use_cuda(int device, const std::string& name);
 
+  friend class MathScope;
   ThreadPool pool_;
   Context ctx_;
   Buffer workspace_;
@@ -58,6 +59,19 @@ class Runtime {
   size_t largest_step_ = 0;
   bool capture_ = true, arena_pinned_ = false;
   std::string description_, warning_;
+};
+
+/// While it lives float products on CUDA multiply as `math` says: those of a step function, which a capture keeps.
+class MathScope {
+ public:
+  MathScope(Runtime& runtime, Math math) : runtime_(&runtime), before_(runtime.ctx_.math) { runtime.ctx_.math = math; }
+  ~MathScope() { runtime_->ctx_.math = before_; }
+  MathScope(const MathScope&) = delete;
+  MathScope& operator=(const MathScope&) = delete;
+
+ private:
+  Runtime* runtime_;
+  Math before_;
 };
 
 }  // namespace hourglass

@@ -30,6 +30,11 @@ double LrSchedule::at(int64_t step) const {
 
 namespace {
 
+Runtime& checked(Runtime& runtime, const TrainerOptions& options) {
+  check_precision(options.precision, runtime.ctx());
+  return runtime;
+}
+
 /// Parameters are allocated between the model, which names them, and the training state, which measures them.
 const Parameters& allocated(Parameters& parameters, uint32_t seed, const Context& ctx) {
   parameters.allocate(seed, ctx);
@@ -40,7 +45,7 @@ const Parameters& allocated(Parameters& parameters, uint32_t seed, const Context
 
 Trainer::Trainer(Runtime& runtime, const SampleStore& store, const std::vector<int32_t>& split,
                  const TrainerOptions& options)
-    : runtime_(&runtime),
+    : runtime_(&checked(runtime, options)),
       options_(options),
       parameters_(options.dtype),
       model_(make_model(parameters_, options.model)),
@@ -91,6 +96,7 @@ double Trainer::beta_at(int64_t step) const {
 }
 
 void Trainer::record_step() {
+  const MathScope scope(*runtime_, options_.precision == Precision::kTf32 ? Math::kTf32 : Math::kFp32);
   const int rows = options_.batch.batch / options_.micro_batches;
   const double share = 1.0 / options_.micro_batches;
   for (int part = 0; part < options_.micro_batches; ++part) {

@@ -12,6 +12,7 @@
 #include "engine/step_graph.h"
 #include "models/denoising.h"
 #include "models/model.h"
+#include "models/precision.h"
 #include "models/vqvae.h"
 
 namespace hourglass {
@@ -45,6 +46,7 @@ struct TrainerOptions {
   Corruption corruption;        ///< of what the encoder sees
   int micro_batches = 1;        ///< gradients of a batch are accumulated over this many parts; must divide the batch
   bool detect_anomaly = false;  ///< look for non-finite values after each op
+  Precision precision = Precision::kFp32;
   Dtype dtype = Dtype::kF32;
 };
 
@@ -58,7 +60,7 @@ struct LogPoint {
 
 class Trainer {
  public:
-  /// References must outlive this.
+  /// References must outlive this. Throws Error(kUsage) for a precision that the device does not have.
   Trainer(Runtime& runtime, const SampleStore& store, const std::vector<int32_t>& split, const TrainerOptions& options);
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;

@@ -1,64 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whole training on the CUDA device: captured steps against eager ones, the device against the CPU, and itself.
-#include <cmath>
-
-#include "engine/transfer.h"
 #include "models/evaluation.h"
-#include "models/trainer.h"
-#include "tests/harness.h"
-#include "tests/small_data.h"
+#include "tests/cuda_training.h"
 
 namespace hourglass::test {
 namespace {
-
-class CudaTraining : public testing::Test {
- protected:
-  void SetUp() override {
-    try {
-      Runtime runtime({"cuda", 1});
-    } catch (const Error& error) {
-      GTEST_SKIP() << "needs a CUDA device: " << error.what();
-    }
-  }
-};
-
-struct Result {
-  std::vector<float> values;
-  std::vector<double> reconstruction, kl;
-  int nodes = 0;
-};
-
-Result train(const RuntimeOptions& device, TrainerOptions options, int steps, int at_once = 1) {
-  const SmallData data(128);
-  Runtime runtime(device);
-  Trainer trainer(runtime, data.store(), data.split, options);
-  Result result;
-  for (int i = 0; i < steps; i += at_once) {
-    trainer.run(at_once);
-    const LogPoint log = trainer.take_log();
-    result.reconstruction.push_back(log.reconstruction);
-    result.kl.push_back(log.kl);
-  }
-  for (const StateTensor& t : model_tensors(trainer.parameters())) {
-    std::vector<float> copy(static_cast<size_t>(checked_array_bytes(t.shape, t.type)) / sizeof(float));
-    to_host(runtime.ctx(), copy.data(), t.data, copy.size() * sizeof(float));
-    result.values.insert(result.values.end(), copy.begin(), copy.end());
-  }
-  result.nodes = trainer.nodes();
-  return result;
-}
-
-TrainerOptions options_with(OptimizerKind kind) {
-  TrainerOptions options = small_trainer_options();
-  options.batch.batch = 16;
-  options.optimizer.kind = kind;
-  options.optimizer.momentum = kind == OptimizerKind::kSgd ? 0.9 : 0;
-  options.optimizer.clip_norm = 5;
-  options.beta_warmup = 10;
-  options.lr.kind = LrScheduleKind::kCosine;
-  options.lr.decay_steps = 30;
-  return options;
-}
 
 TEST_F(CudaTraining, ACapturedStepHasTheBitsOfAnEagerOne) {
   for (OptimizerKind kind : {OptimizerKind::kSgd, OptimizerKind::kAdam, OptimizerKind::kAdadelta}) {
@@ -123,10 +69,8 @@ TEST_F(CudaTraining, FollowsTheCurveOfTheCpu) {
   }
 }
 
-/// Convolutions of few channels and of many, their transposes, and what lies between them.
 TEST_F(CudaTraining, ConvolutionalModelsToo) {
-  for (const char* encoder : {"conv 8 4 2; conv 16 4 2", "conv 6 3; max-pool 2; dense 20",
-                              "conv 8 4 2 batch-norm; conv 8 4 2 group-norm:4"}) {
+  for (const char* encoder : kConvolutionalEncoders) {
     for (ModelKind kind : {ModelKind::kVae, ModelKind::kAutoencoder}) {
       TrainerOptions options = options_with(OptimizerKind::kAdam);
       options.model.kind = kind;

@@ -53,6 +53,13 @@ class ExitCodes : public ::testing::Test {
   test::TemporaryFolder folder_;
 };
 
+TEST_F(ExitCodes, Usage2PrecisionOfAnotherDevice) {
+  expect_refused(train("shapes:8:100", {"--device", "cpu", "--precision", "tf32"}), 2,
+                 {"--precision tf32 expects a CUDA device", "CPU"});
+  EXPECT_FALSE(fs::exists(at("run"))) << "refused before a folder is touched";
+  expect_refused(train("shapes:8:100", {"--precision", "fp16"}), 2, {"--precision", "fp32", "tf32", "fp16"});
+}
+
 TEST_F(ExitCodes, Data3MissingEmptyOrTruncated) {
   expect_refused(train(at("none.npy")), 3, {at("none.npy"), "no such file"});
   write_images("empty.npy", 0);

@@ -40,6 +40,7 @@ Json record_of(const TrainOptions& options, const Dataset& dataset, const Traini
                        {"flags", build.flags},
                        {"device", run.runtime().description()},
                        {"gemm", on_cuda ? cuda_gemm_record(options) : Json(cpu::gemm_library())},
+                       {"precision", options.precision},
                        {"data", data_record(options, dataset)},
                        {"command_line", options.command_line}});
 }
@@ -63,6 +64,7 @@ int run_train(const TrainOptions& options) {
                                                  : IfExists::kRefuse;
   if (!options.dry_run) check_run_folder(options.out, if_exists);
   Runtime runtime({options.device, options.threads, !options.no_graph, options.gemm == "own"});
+  check_precision(parse_precision(options.precision), runtime.ctx());  // before the data, which may take long
   const Dataset dataset = load_data(options);
   TrainingRun run = with_memory_hint([&] { return TrainingRun(runtime, options, dataset); });
   say(options, "  device      " + runtime.description() + "\n");
