@@ -257,6 +257,7 @@ StringMap TrainingRun::metadata() const {
   StringMap m;
   m["engine_version"] = build_info().version;
   m["model"] = to_json(trainer_.model().config()).dump();
+  m["parameters"] = std::to_string(trainer_.parameters().count());
   m["data"] = data_record(options_, dataset_).dump();
   m["objective"] = objective_record(options_).dump();
   m["precision"] = options_.precision;

@@ -63,6 +63,16 @@ TEST_F(InfoTest, DescribesARun) {
   EXPECT_EQ(facts.at("latest").get_integer("parameters"), 6) << "the model's, not the optimizer's";
 }
 
+TEST_F(InfoTest, StatesAreNoParameters) {
+  const fs::path path = root_ / "norm.safetensors";
+  float values[6] = {};
+  save_checkpoint(path,
+                  {{"model/norm.weight", ElementType::kF32, {2}, values},
+                   {"model/norm.running_mean", ElementType::kF32, {2}, values}},
+                  {{"step", "12"}, {"parameters", "2"}});
+  EXPECT_EQ(info(path.string()).get_integer("parameters"), 2);
+}
+
 TEST_F(InfoTest, DescribesACheckpoint) {
   const fs::path path = root_ / "some.safetensors";
   save_some_checkpoint(path);

@@ -88,6 +88,21 @@ class ResumeTest : public ::testing::Test {
     return exit;
   }
 
+  /// What `info` says.
+  int64_t parameters_of(const std::string& out) {
+    const test::Outcome outcome = test::run_program(folder_.path(), {"info", out, "--json"});
+    return Json::parse(outcome.out, "info").at("latest").get_integer("parameters");
+  }
+  /// How many values Adam knows.
+  static int64_t moments_of(const fs::path& out) {
+    const FoundCheckpoint found = find_checkpoint(out);
+    size_t bytes = 0;
+    for (const SafetensorsView& t : found.file.tensors()) {
+      if (t.name.rfind("optimizer/exp_avg/", 0) == 0) bytes += t.bytes.size();
+    }
+    return static_cast<int64_t>(bytes / sizeof(float));
+  }
+
   test::TemporaryFolder folder_;
   std::string errors_;
 };
@@ -183,6 +198,7 @@ TEST_F(ResumeTest, NetworksWithNormsGoOnAndEvaluateAlone) {
     expect_same_run(folder_ / (name + "-whole"), folder_ / (name + "-parts"));
 
     const std::string out = folder_ / (name + "-whole");
+    EXPECT_EQ(parameters_of(out), moments_of(out)) << "running statistics are not trained";
     std::vector<double> objectives;
     for (const char* batch : {"1", "300"}) {
       const test::Outcome outcome = test::run_program(folder_.path(), {"eval", out, "--batch", batch, "--json"});
