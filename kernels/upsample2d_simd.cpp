@@ -11,6 +11,8 @@
 namespace hourglass::cpu {
 namespace {
 
+constexpr int kLanes = 16;
+
 HOURGLASS_SIMD void widen_row(const Upsample2dShape& s, const float* __restrict x, float* __restrict y) {
   for (int w = 0; w < s.W; ++w, x += s.C) {
     for (int j = 0; j < s.factor_w; ++j, y += s.C) {
@@ -19,19 +21,27 @@ HOURGLASS_SIMD void widen_row(const Upsample2dShape& s, const float* __restrict 
   }
 }
 
+/// `count` channels of a pixel of dx from its block of dy; they stay in registers until they are summed.
+HOURGLASS_INLINE void sum_run(const Upsample2dShape& s, const float* __restrict dy, int64_t pitch, int count, bool add,
+                              float* __restrict dx) {
+  float sum[kLanes];
+  for (int c = 0; c < count; ++c) sum[c] = add ? dx[c] : 0.0f;
+  for (int i = 0; i < s.factor_h; ++i) {
+    for (int j = 0; j < s.factor_w; ++j) {
+      const float* from = dy + i * pitch + int64_t{j} * s.C;
+      for (int c = 0; c < count; ++c) sum[c] += from[c];
+    }
+  }
+  for (int c = 0; c < count; ++c) dx[c] = sum[c];
+}
+
 /// One row of dx from the factor_h rows at dy.
-HOURGLASS_SIMD void sum_row(const Upsample2dShape& s, const float* __restrict dy, bool add, float* __restrict dx) {
+HOURGLASS_SIMD void sum_row(const Upsample2dShape& s, const float* dy, bool add, float* dx) {
   const int64_t pitch = int64_t{s.W} * s.factor_w * s.C;
-  for (int w = 0; w < s.W; ++w, dx += s.C) {
-    if (!add) {
-      for (int c = 0; c < s.C; ++c) dx[c] = 0;
-    }
-    for (int i = 0; i < s.factor_h; ++i) {
-      for (int j = 0; j < s.factor_w; ++j) {
-        const float* from = dy + i * pitch + (int64_t{w} * s.factor_w + j) * s.C;
-        for (int c = 0; c < s.C; ++c) dx[c] += from[c];
-      }
-    }
+  for (int w = 0; w < s.W; ++w, dx += s.C, dy += int64_t{s.factor_w} * s.C) {
+    int c = 0;
+    for (; c + kLanes <= s.C; c += kLanes) sum_run(s, dy + c, pitch, kLanes, add, dx + c);
+    if (c < s.C) sum_run(s, dy + c, pitch, s.C - c, add, dx + c);
   }
 }
 
