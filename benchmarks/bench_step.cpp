@@ -3,8 +3,9 @@
 // device with images a second, microseconds and launches a step. On the CUDA device both as one captured graph and
 // eagerly, the same launches one by one (a test holds them to each other). In an emulated build the device is named
 // `emulated` and its times mean nothing. The networks: the VAE 784-400-20, and those of the presets conv-vae and
-// keras-conv.
-// Usage: bench_step [--device cpu|cuda] [--threads N] [--seconds S] [--model vae|conv-vae|conv-ae ...] [--batch B ...]
+// keras-conv, and the default VQ-VAE.
+// Usage: bench_step [--device cpu|cuda] [--threads N] [--seconds S] [--model vae|conv-vae|conv-ae|vqvae ...]
+//                   [--batch B ...]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -41,9 +42,16 @@ std::vector<StepCase> step_cases() {
   conv_ae.decoder = "conv 32 3; upsample 2; conv 32 3; upsample 2; conv 1 3";
   conv_ae.spatial_code = true;
   conv_ae.latent = conv_ae.trunk_size();
+  ModelConfig vqvae;
+  vqvae.kind = ModelKind::kVqVae;
+  vqvae.likelihood = LikelihoodKind::kGaussian;
+  vqvae.encoder = "conv 64 4 2; conv 64 4 2; residual 32; residual 32";
+  vqvae.spatial_code = true;
+  vqvae.latent = static_cast<int>(vqvae.code_grid().elements());
   return {{"vae", "vae-784-400-20", {}, {128, 4096}},
           {"conv-vae", "conv-vae", conv_vae, {128}},
-          {"conv-ae", "conv-ae", conv_ae, {128}}};
+          {"conv-ae", "conv-ae", conv_ae, {128}},
+          {"vqvae", "vqvae", vqvae, {128}}};
 }
 
 struct Options {

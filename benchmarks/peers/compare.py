@@ -25,7 +25,7 @@ LAYERS = [f"C{i}" for i in range(1, 19)] + [f"T{i}" for i in range(1, 9)]  # of 
 CONV_BATCH = 128
 CASES = {
     "step": ["128", "4096"],
-    "conv-step": ["conv-vae", "conv-ae"],
+    "conv-step": ["conv-vae", "conv-ae", "vqvae"],
     "latent": ["128x20", "4096x256", "39063x256"],
     "conv": [f"{layer}-{part}" for layer in LAYERS for part in ("forward", "backward")],
     "codebook": ["16384x64x8192", "16384x8x16384"],

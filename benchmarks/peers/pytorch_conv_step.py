@@ -3,7 +3,9 @@
 """One training step of a convolutional network in PyTorch on the CPU: the work of benchmarks/bench_step.cpp.
 
 conv-vae: convolutions 4x4 of stride 2, 1-32 and 32-64, 20 latents, and the mirror by transposed convolutions (preset
-conv-vae). conv-ae: 3x3x32 convolutions with max pooling and nearest upsampling (preset keras-conv). Gather from resident
+conv-vae). conv-ae: 3x3x32 convolutions with max pooling and nearest upsampling (preset keras-conv). vqvae: the default VQ-VAE, its
+nearest codes by addmm and argmin, its moving averages by bincount and index_add, without restarts; mean squared error plus
+commitment loss. Gather from resident
 uint8 images in a random order, scale to 0..1, forward, binary cross-entropy with logits (and KL; sums over a sample, mean
 over the batch), backward, Adam. Variants: channels_last or contiguous memory; eager or torch.compile (default or
 max-autotune); Adam fused or compiled. With channels_last the code is flattened in memory order, which copies nothing. A
@@ -57,9 +59,52 @@ def make_conv_ae(torch, memory):
     return layers, loss
 
 
+def make_vqvae(torch, memory):
+    functional = torch.nn.functional
+    codes, dim, decay, eps = 512, 64, 0.99, 1e-5
+    conv, transposed, relu = torch.nn.Conv2d, torch.nn.ConvTranspose2d, functional.relu
+
+    class Residual(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.window, self.mix = conv(64, 32, 3, padding=1), conv(32, 64, 1)
+
+        def forward(self, x):
+            return x + self.mix(relu(self.window(relu(x))))
+
+    relu_layer = torch.nn.ReLU
+    encoder = torch.nn.Sequential(
+        conv(1, 64, 4, 2, 1), relu_layer(), conv(64, 64, 4, 2, 1), relu_layer(), Residual(), Residual(), conv(64, dim, 1)
+    )
+    decoder = torch.nn.Sequential(
+        conv(dim, 64, 1), relu_layer(), Residual(), Residual(), transposed(64, 64, 4, 2, 1), relu_layer(),
+        transposed(64, 1, 4, 2, 1),
+    )
+    layers = torch.nn.ModuleList([encoder, decoder]).to(memory_format=memory)
+    codebook = torch.randn(codes, dim) / 8
+    counts, sums = torch.ones(codes), codebook.clone()
+
+    def loss(x):
+        z = layers[0](x).permute(0, 2, 3, 1)
+        rows = z.reshape(-1, dim)
+        with torch.no_grad():
+            index = torch.addmm((codebook * codebook).sum(1), rows, codebook.T, alpha=-2).argmin(1)
+        quantized = codebook[index].view(z.shape)
+        commitment = functional.mse_loss(z, quantized)
+        y = layers[1]((z + (quantized - z).detach()).permute(0, 3, 1, 2))
+        with torch.no_grad():
+            counts.mul_(decay).add_(torch.bincount(index, minlength=codes).float(), alpha=1 - decay)
+            sums.mul_(decay).add_(torch.zeros_like(sums).index_add_(0, index, rows), alpha=1 - decay)
+            total = counts.sum()
+            codebook.copy_(sums / ((counts + eps) * total / (total + codes * eps)).unsqueeze(1))
+        return functional.mse_loss(y, x) + 0.25 * commitment
+
+    return layers, loss
+
+
 def make_step(torch, network, batch, data, memory, mode, adam):
     memory = getattr(torch, memory)
-    layers, loss = {"conv-vae": make_conv_vae, "conv-ae": make_conv_ae}[network](torch, memory)
+    layers, loss = {"conv-vae": make_conv_vae, "conv-ae": make_conv_ae, "vqvae": make_vqvae}[network](torch, memory)
 
     def loss_of(rows):
         # One channel: both memory formats are the same bytes.
@@ -86,7 +131,7 @@ def make_step(torch, network, batch, data, memory, mode, adam):
 
 def main():
     parser = pytorch_peer.arguments(__doc__)
-    parser.add_argument("--network", choices=["conv-vae", "conv-ae"], default="conv-vae")
+    parser.add_argument("--network", choices=["conv-vae", "conv-ae", "vqvae"], default="conv-vae")
     parser.add_argument("--batch", type=int, default=128)
     options = parser.parse_args()
     torch = pytorch_peer.start(options.threads)
