@@ -79,7 +79,8 @@ std::vector<Command> command_table(CommandOptions& o) {
        option_table(o.train)},
       {"eval",
        "measure a trained model",
-       "Prints the bound on the log-likelihood and its terms in nats an image, reconstruction errors and active units.",
+       "Prints the bound on the log-likelihood and its terms in nats an image, reconstruction errors and active units; "
+       "of a vqvae the error and the use of its codes.",
        {"hourglass eval runs/vae", "hourglass eval runs/vae --iwae-samples 500 --json",
         "hourglass eval runs/vae/checkpoints/best.safetensors"},
        option_table(o.eval)},

@@ -38,9 +38,9 @@ def make_conv_vae(torch, memory):
         y = y.view(-1, GRID, GRID, CHANNELS).permute(0, 3, 1, 2) if nhwc else y.view(-1, CHANNELS, GRID, GRID)
         logits = layers[5](functional.relu(layers[4](y)))
         reconstruction = functional.binary_cross_entropy_with_logits(logits, x, reduction="sum")
-        return (reconstruction + 0.5 * (mu * mu + logvar.exp() - 1 - logvar).sum()) / len(x)
+        return ((reconstruction + 0.5 * (mu * mu + logvar.exp() - 1 - logvar).sum()) / len(x),)
 
-    return layers, loss
+    return layers, loss, None
 
 
 def make_conv_ae(torch, memory):
@@ -54,9 +54,9 @@ def make_conv_ae(torch, memory):
     ).to(memory_format=memory)
 
     def loss(x):
-        return functional.binary_cross_entropy_with_logits(layers(x), x, reduction="sum") / len(x)
+        return (functional.binary_cross_entropy_with_logits(layers(x), x, reduction="sum") / len(x),)
 
-    return layers, loss
+    return layers, loss, None
 
 
 def make_vqvae(torch, memory):
@@ -92,19 +92,22 @@ def make_vqvae(torch, memory):
         quantized = codebook[index].view(z.shape)
         commitment = functional.mse_loss(z, quantized)
         y = layers[1]((z + (quantized - z).detach()).permute(0, 3, 1, 2))
+        return functional.mse_loss(y, x) + 0.25 * commitment, rows.detach(), index
+
+    def after(rows, index):
+        """Once the backward pass has read the codebook."""
         with torch.no_grad():
             counts.mul_(decay).add_(torch.bincount(index, minlength=codes).float(), alpha=1 - decay)
             sums.mul_(decay).add_(torch.zeros_like(sums).index_add_(0, index, rows), alpha=1 - decay)
             total = counts.sum()
             codebook.copy_(sums / ((counts + eps) * total / (total + codes * eps)).unsqueeze(1))
-        return functional.mse_loss(y, x) + 0.25 * commitment
 
-    return layers, loss
+    return layers, loss, after
 
 
 def make_step(torch, network, batch, data, memory, mode, adam):
     memory = getattr(torch, memory)
-    layers, loss = {"conv-vae": make_conv_vae, "conv-ae": make_conv_ae, "vqvae": make_vqvae}[network](torch, memory)
+    layers, loss, after = {"conv-vae": make_conv_vae, "conv-ae": make_conv_ae, "vqvae": make_vqvae}[network](torch, memory)
 
     def loss_of(rows):
         # One channel: both memory formats are the same bytes.
@@ -113,6 +116,7 @@ def make_step(torch, network, batch, data, memory, mode, adam):
 
     if mode:
         loss_of = torch.compile(loss_of, mode=mode, dynamic=False)
+        after = after and torch.compile(after, mode=mode, dynamic=False)
     optimizer = torch.optim.Adam(layers.parameters(), lr=1e-3, fused=adam == "fused", foreach=adam != "fused")
     update = torch.compile(optimizer.step) if adam == "compiled" else optimizer.step
     position, order = 0, torch.randperm(IMAGES)
@@ -122,8 +126,11 @@ def make_step(torch, network, batch, data, memory, mode, adam):
         if position + batch > IMAGES:
             position, order = 0, torch.randperm(IMAGES)
         optimizer.zero_grad()
-        loss_of(order[position : position + batch]).backward()
+        value, *seen = loss_of(order[position : position + batch])
+        value.backward()
         update()
+        if after:
+            after(*seen)
         position += batch
 
     return step
