@@ -45,7 +45,10 @@ Var Likelihood::nll_per_sample(Tape& tape, const Var& y, const Var& x) const {
 }
 
 Var Likelihood::mean(Tape& tape, const Var& y) const {
-  return kind_ == LikelihoodKind::kBernoulli ? activation(tape, y, Activation::kSigmoid) : y;
+  if (kind_ == LikelihoodKind::kBernoulli) return activation(tape, y, Activation::kSigmoid);
+  if (kind_ != LikelihoodKind::kLogistic) return y;
+  const Var above = activation(tape, sub(tape, y, full(tape, y.shape, y.dtype, 1)), Activation::kRelu);
+  return sub(tape, activation(tape, y, Activation::kRelu), above);
 }
 
 double Likelihood::best_variance(double squared_error, double pixels) {

@@ -10,8 +10,9 @@
 namespace hourglass {
 
 /// Bernoulli: y are logits, the mean is sigmoid(y). Gaussian: y is the mean; sigma is given, learned ("log_sigma") or
-/// the best for the data that are scored together. Discretized logistic, of 8-bit pixels: y is the location, the scale
-/// is learned, one a channel ("log_scale").
+/// the best for the data that are scored together. Discretized logistic, of 8-bit pixels: y is the location, of
+/// any size where a pixel is surely black or white; clipped to 0..1 it is the most probable value, which stands for the
+/// mean. The scale is learned, one a channel ("log_scale").
 class Likelihood {
  public:
   Likelihood(Parameters& parameters, const ModelConfig& config, Groups group);

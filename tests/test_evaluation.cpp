@@ -237,6 +237,21 @@ TEST(evaluation, a_logistic_likelihood_gives_bits_per_dimension_of_bytes) {
   EXPECT_NE(of_floats.note.find("8-bit"), std::string::npos);
 }
 
+/// Locations far beyond black and white, where they are surest: as pictures they are black and white.
+TEST(evaluation, a_logistic_location_counts_as_the_pixel_it_means) {
+  ModelConfig config = options_of(ModelKind::kAutoencoder, LikelihoodKind::kLogistic).model;
+  ModelFixture f(config);
+  for (const Parameter& p : f.parameters.all()) std::fill_n(f.values(p), p.shape.elements(), 0.0);
+  double* const last_bias =
+      f.values(*std::find_if(f.parameters.all().begin(), f.parameters.all().end(),
+                             [](const auto& p) { return p.shape == Shape{64} && p.name.find("decoder") == 0; }));
+  for (int i = 0; i < 64; ++i) last_bias[i] = i % 4 == 0 ? -7 : i % 4 == 1 ? 9 : i % 4 == 2 ? 0.25 : 1;
+  std::vector<float> x(64);
+  for (size_t i = 0; i < 64; ++i) x[i] = i % 4 == 0 ? 0 : i % 4 == 1 ? 1 : i % 4 == 2 ? 0.25f : 0.5f;
+  const Evaluation e = Evaluator(f.runtime, *f.model, {x.data(), Dtype::kF32, 1, 64}, {0}, {}, Dtype::kF64).run();
+  EXPECT_DOUBLE_EQ(e.mse, 0.25 / 4);
+}
+
 TEST(evaluation, psnr_of_a_perfect_picture_is_bounded) {
   ModelConfig config = options_of(ModelKind::kAutoencoder, LikelihoodKind::kGaussian).model;
   ModelFixture f(config);
