@@ -106,6 +106,9 @@ Parsed chosen(const std::string& name, CommandOptions&& options) {
   if (name == "reconstruct") return std::move(options.reconstruct);
   if (name == "interpolate") return std::move(options.interpolate);
   if (name == "embed") return std::move(options.embed);
+  if (name == "encode") return std::move(options.encode);
+  if (name == "decode") return std::move(options.decode);
+  if (name == "rate-distortion") return std::move(options.rate_distortion);
   if (name == "kmeans") return std::move(options.kmeans);
   if (name == "info") return std::move(options.info);
   return std::move(options.doctor);

@@ -15,7 +15,8 @@ struct PrintText {
 };
 
 using Parsed = std::variant<PrintText, TrainOptions, EvalOptions, SampleOptions, ReconstructOptions, InterpolateOptions,
-                            EmbedOptions, KMeansCommandOptions, InfoOptions, DoctorOptions>;
+                            EmbedOptions, EncodeOptions, DecodeOptions, RateDistortionOptions, KMeansCommandOptions,
+                            InfoOptions, DoctorOptions>;
 
 /// Defaults, then the file of --config, then the command line; with `train --resume` the stored options of the run
 /// fill what was not given. All values are checked. Every mistake is an Error(kUsage) naming the option, what was

@@ -107,6 +107,27 @@ std::vector<Command> command_table(CommandOptions& o) {
        "images first.",
        {"hourglass embed runs/flat --split train", "hourglass embed runs/ae2d --beside runs/vae2d"},
        option_table(o.embed)},
+      {"encode",
+       "images as codes in a file",
+       "Writes an .npy file, of a vqvae the index of each position's code (images, rows, columns), of another model "
+       "the "
+       "latent vectors (images, latent), and beside it a .json file, which decode checks and rate-distortion reads. "
+       "Prints the distortion (mse, psnr), and of a vqvae the rate: bits an image by codes of one length, and by the "
+       "entropy of the codes of the split.",
+       {"hourglass encode runs/vqvae", "hourglass encode runs/vqvae --data my-images/ --out codes.npy"},
+       option_table(o.encode)},
+      {"decode",
+       "codes of a file back to images",
+       "Writes PNGs to a folder, or with --out FILE.npy the values (images, height, width, channels): those of "
+       "reconstruct, bit for bit.",
+       {"hourglass decode runs/vqvae --codes codes.npy --out images",
+        "hourglass decode runs/vqvae --codes codes.npy --out images.npy"},
+       option_table(o.decode)},
+      {"rate-distortion",
+       "bits against errors over the runs of a sweep",
+       "Reads what encode left in the runs of FOLDER and draws rate-distortion.png.",
+       {"hourglass rate-distortion runs/sweep"},
+       option_table(o.rate_distortion)},
       {"kmeans",
        "clusters of a table or of images",
        "Writes centroids.npy (k, columns), assignments.npy and, where the data have them, labels.npy to --out, rows in "

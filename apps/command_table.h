@@ -17,6 +17,9 @@ struct CommandOptions {
   ReconstructOptions reconstruct;
   InterpolateOptions interpolate;
   EmbedOptions embed;
+  EncodeOptions encode;
+  DecodeOptions decode;
+  RateDistortionOptions rate_distortion;
   KMeansCommandOptions kmeans;
   InfoOptions info;
   DoctorOptions doctor;

@@ -24,6 +24,9 @@ struct Run {
   int operator()(const ReconstructOptions& options) const { return run_reconstruct(options); }
   int operator()(const InterpolateOptions& options) const { return run_interpolate(options); }
   int operator()(const EmbedOptions& options) const { return run_embed(options); }
+  int operator()(const EncodeOptions& options) const { return run_encode(options); }
+  int operator()(const DecodeOptions& options) const { return run_decode(options); }
+  int operator()(const RateDistortionOptions& options) const { return run_rate_distortion(options); }
   int operator()(const KMeansCommandOptions& options) const { return run_kmeans(options); }
   int operator()(const InfoOptions& options) const { return run_info(options); }
   int operator()(const DoctorOptions& options) const { return run_doctor(options); }

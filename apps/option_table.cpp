@@ -247,16 +247,23 @@ OptionRow figures(std::string& out) {
   return unset("RUN/figures", {"out", &out, "FOLDER|FILE.png", "where the picture is written"});
 }
 
+OptionRow run_path(std::string& field) {
+  return positional({"run",
+                     &field,
+                     "RUN",
+                     "a run folder, meaning its latest checkpoint, or one .safetensors file",
+                     {},
+                     Role::kCommandLine});
+}
+
+OptionRow batch(int& field) {
+  return alias("batch-size", {"batch", &field, "N", "images computed at once", between(1, kLargestBatch)});
+}
+
 /// The rows of a command on a run: its own, then the common ones.
 OptionTable run_table(RunOptions& o, const char* group, OptionTable own, OptionRow out) {
   OptionTable table;
-  add(table, "",
-      {positional({"run",
-                   &o.run,
-                   "RUN",
-                   "a run folder, meaning its latest checkpoint, or one .safetensors file",
-                   {},
-                   Role::kCommandLine})});
+  add(table, "", {run_path(o.run)});
   add(table, group, std::move(own));
   add(table, "Common options",
       {
@@ -267,7 +274,7 @@ OptionTable run_table(RunOptions& o, const char* group, OptionTable own, OptionR
           {"split", &o.split, "NAME", "which part of the data", one_of({"test", "train", "val"})},
           device(o.device),
           threads(o.threads),
-          alias("batch-size", {"batch", &o.batch, "N", "images computed at once", between(1, kLargestBatch)}),
+          batch(o.batch),
           seed(o.seed, "of everything drawn at random"),
           std::move(out),
           json(o.json),
@@ -325,6 +332,37 @@ OptionTable option_table(EmbedOptions& o) {
       o, "Embedding",
       {unset("none", {"beside", &o.beside, "RUN", "another run with a code of size 2: draw both, side by side"})},
       unset("RUN/embedding, pictures RUN/figures", {"out", &o.out, "FOLDER", "where everything is written"}));
+}
+
+OptionTable option_table(EncodeOptions& o) {
+  return run_table(o, "Codes",
+                   {unset("all", {"limit", &o.limit, "N", "the first N images of the split only", at_least(1)})},
+                   unset("RUN/codes/codes-SPLIT.npy", {"out", &o.out, "FILE.npy", "where the codes are written"}));
+}
+
+OptionTable option_table(DecodeOptions& o) {
+  OptionTable table;
+  add(table, "", {run_path(o.run)});
+  add(table, "Options",
+      {unset("to be given", {"codes", &o.codes, "FILE.npy", "what encode wrote"}),
+       unset("RUN/decoded", {"out", &o.out, "FOLDER|FILE.npy", "where the images are written"}),
+       device(o.device),
+       threads(o.threads),
+       batch(o.batch),
+       json(o.json),
+       {"quiet", &o.quiet, "", "no progress bar, and no output but what --json prints"}});
+  return table;
+}
+
+OptionTable option_table(RateDistortionOptions& o) {
+  OptionTable table;
+  add(table, "", {positional({"folder", &o.folder, "FOLDER", "whose subfolders are runs", {}, Role::kCommandLine})});
+  add(table, "Options",
+      {{"split", &o.split, "NAME", "the split that was encoded", one_of({"test", "train", "val"})},
+       unset("FOLDER/rate-distortion.png", {"out", &o.out, "FILE.png", "where the picture is written"}),
+       json(o.json),
+       {"quiet", &o.quiet, "", "no output but what --json prints"}});
+  return table;
 }
 
 OptionTable option_table(KMeansCommandOptions& o) {

@@ -133,6 +133,20 @@ struct EmbedOptions : RunOptions {
   std::string beside;  ///< another run, to be drawn beside this one; empty: none
 };
 
+struct EncodeOptions : RunOptions {
+  int64_t limit = 0;  ///< images; 0: all
+};
+
+struct DecodeOptions : RunOptions {
+  std::string codes;
+};
+
+struct RateDistortionOptions {
+  std::string folder, split = "test";
+  std::string out;  ///< empty: rate-distortion.png in the folder
+  bool json = false, quiet = false;
+};
+
 struct KMeansCommandOptions {
   std::string data = "fashion-mnist", data_dir;
   std::string split = "all";  ///< "all", "train" or "test"
