@@ -327,6 +327,7 @@ void batch_norm_backward(const Context& ctx, const BatchNormShape& s, const T* x
   if (s.C == 0 || (!dx && !dgamma && !dbeta)) return;
   const Geometry g(s);
   auto* const sums = static_cast<Two*>(scratch);
+  if (s.rows == 0) mean = rstd = nullptr;  // no forward pass has written them
   gpu::with_flag(gpu::can_load4(s.C, x, dy, dx.data), [&](auto vector) {
     gpu::launch(batch_norm_gradient_sums_tile_kernel<T, vector.value>, g.sums, kThreads, 0, gpu::stream(ctx), s, x,
                 mean, rstd, dy, g.across, partials_of(ctx, g, scratch), gpu::tickets(ctx), sums, dgamma, dbeta);
