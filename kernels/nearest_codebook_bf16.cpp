@@ -25,7 +25,7 @@
 #include "kernels/base/nearest_codebook_check.h"
 #include "kernels/base/thread_pool.h"
 
-#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && !defined(HOURGLASS_NO_CLONES)
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
 #include <immintrin.h>
 
 #pragma GCC push_options

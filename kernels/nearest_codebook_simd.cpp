@@ -60,8 +60,7 @@ int pack_chunk(const Packed& p, int chunk) {
       float& half = p.half[k] = kInfinity;
       if (k >= p.shape.K) continue;
       const float* code = p.codebook + int64_t{k} * p.shape.D;
-      double squares = 0;
-      for (int d = 0; d < p.shape.D; ++d) squares += static_cast<double>(code[d]) * static_cast<double>(code[d]);
+      const double squares = squared_norm(code, p.shape.D);
       if (!std::isfinite(squares)) {
         bad = std::min(bad, k);
         continue;
@@ -130,8 +129,7 @@ using FindNearest = Nearest (*)(const Packed& p, const float* row, const float* 
 
 template <int L>
 HOURGLASS_INLINE Nearest find_nearest(const Packed& p, const float* row, const float* minima) {
-  double squares = 0;
-  for (int d = 0; d < p.shape.D; ++d) squares += static_cast<double>(row[d]) * static_cast<double>(row[d]);
+  const double squares = squared_norm(row, p.shape.D);
   if (!std::isfinite(squares)) return {};
   float errors[kMostChunks];
   for (int c = 0; c < kMostChunks; ++c) {

@@ -86,22 +86,22 @@ template <class T>
 void code_sums(const Context& ctx, VectorQuantizeShape s, const T* x, CodeRows rows, Grad<acc_t<T>> counts,
                Grad<acc_t<T>> sums) {
   check_vector_quantize("code_sums", s);
-  constexpr int kColumns = 64;  // read together: a cache line has 16, and a row's are far from the next row's
-  const RowTiles tiles(s.K, s.D);
-  parallel_for(ctx, tiles.count, [&](int64_t tile) {
-    const int64_t first = tile * tiles.rows;
-    for (int64_t k = first; k < std::min<int64_t>(s.K, first + tiles.rows); ++k) {
+  constexpr int kColumns = 512;  // summed together: a row's columns are far from those of the code's next row
+  const int64_t blocks = std::max(1, (s.D + kColumns - 1) / kColumns), pairs = s.K * blocks;
+  const int64_t per_tile = std::max<int64_t>(8, (pairs + 63) / 64);  // pairs of a code and a block of columns
+  parallel_for(ctx, (pairs + per_tile - 1) / per_tile, [&](int64_t tile) {
+    for (int64_t pair = tile * per_tile; pair < std::min(pairs, (tile + 1) * per_tile); ++pair) {
+      const int64_t k = pair / blocks;
+      const int d = static_cast<int>(pair % blocks) * kColumns, columns = std::min(kColumns, s.D - d);
       const int32_t begin = rows.offsets[k], end = rows.offsets[k + 1];
-      if (counts) write(counts.data[k], end - begin, counts.mode);
-      for (int d = 0; sums && d < s.D; d += kColumns) {
-        const int columns = std::min(kColumns, s.D - d);
-        acc_t<T> sum[kColumns] = {};
-        for (int32_t i = begin; i < end; ++i) {
-          const T* row = x + int64_t{rows.order[i]} * s.D + d;
-          for (int j = 0; j < columns; ++j) sum[j] += row[j];
-        }
-        for (int j = 0; j < columns; ++j) write(sums.data[k * s.D + d + j], sum[j], sums.mode);
+      if (counts && d == 0) write(counts.data[k], end - begin, counts.mode);
+      if (!sums) continue;
+      acc_t<T> sum[kColumns] = {};
+      for (int32_t i = begin; i < end; ++i) {
+        const T* row = x + int64_t{rows.order[i]} * s.D + d;
+        for (int j = 0; j < columns; ++j) sum[j] += row[j];
       }
+      for (int j = 0; j < columns; ++j) write(sums.data[k * s.D + d + j], sum[j], sums.mode);
     }
   });
 }

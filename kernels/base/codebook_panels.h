@@ -42,28 +42,41 @@ HOURGLASS_INLINE Floats<L> minimum(const Floats<L>& a, const Floats<L>& b) {
   return a < b ? a : b;
 }
 
-/// Squares of a[d] - b[d] in double, d < 8.
 typedef double Doubles8 __attribute__((vector_size(8 * sizeof(double))));
-HOURGLASS_INLINE Doubles8 squares_of_8(const float* a, const float* b) {
-  const Doubles8 difference =
-      __builtin_convertvector(load<8>(a), Doubles8) - __builtin_convertvector(load<8>(b), Doubles8);
-  return difference * difference;
-}
+HOURGLASS_INLINE Doubles8 doubles_of_8(const float* from) { return __builtin_convertvector(load<8>(from), Doubles8); }
 
-/// |a - b|^2 in double.
-HOURGLASS_INLINE double squared_distance(const float* a, const float* b, int D) {
+/// Sum of value(d)^2, d < D, in double; eight(d) are 8 of them.
+template <class Eight, class Value>
+HOURGLASS_INLINE double sum_of_squares(int D, const Eight& eight, const Value& value) {
   Doubles8 even = {}, odd = {};
   int d = 0;
-  for (; d + 16 <= D; d += 16) even += squares_of_8(a + d, b + d), odd += squares_of_8(a + d + 8, b + d + 8);
-  if (d + 8 <= D) even += squares_of_8(a + d, b + d), d += 8;
-  double rest = 0;
-  for (; d < D; ++d) {
-    const double difference = static_cast<double>(a[d]) - static_cast<double>(b[d]);
-    rest += difference * difference;
+  for (; d + 16 <= D; d += 16) {
+    const Doubles8 a = eight(d), b = eight(d + 8);
+    even += a * a, odd += b * b;
   }
+  if (d + 8 <= D) {
+    const Doubles8 a = eight(d);
+    even += a * a, d += 8;
+  }
+  double rest = 0;
+  for (; d < D; ++d) rest += value(d) * value(d);
   if (D < 8) return rest;
   const Doubles8 s = even + odd;  // by hand: as a loop over an array it goes through memory, ten times as long
   return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7])) + rest;
+}
+
+/// |a - b|^2 and |a|^2.
+HOURGLASS_INLINE double squared_distance(const float* a, const float* b, int D) {
+  const auto eight = [&](int d) __attribute__((always_inline)) { return doubles_of_8(a + d) - doubles_of_8(b + d); };
+  const auto one = [&](int d) __attribute__((always_inline)) {
+    return static_cast<double>(a[d]) - static_cast<double>(b[d]);
+  };
+  return sum_of_squares(D, eight, one);
+}
+HOURGLASS_INLINE double squared_norm(const float* a, int D) {
+  const auto eight = [&](int d) __attribute__((always_inline)) { return doubles_of_8(a + d); };
+  const auto one = [&](int d) __attribute__((always_inline)) { return static_cast<double>(a[d]); };
+  return sum_of_squares(D, eight, one);
 }
 
 struct Nearest {
