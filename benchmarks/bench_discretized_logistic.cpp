@@ -14,8 +14,8 @@ int main(int argc, char** argv) {
   add_forms_bf16({"discretized_logistic_loss", shape}, {.elements = 3 * elements}, [=](auto lane) {
     using T = typename decltype(lane)::type;
     return [=, mu = values<T>(lane, n, 1, 0, 1), x = values<T>(lane, n, 2, 0, 1), dmu = zeros<T>(lane, n),
-            log_scale = values<T>(lane, s.log_scale_count, 4, -4, -2), slope = zeros<float>(lane, s.log_scale_count),
-            value = one<float>(lane)] {
+            log_scale = values<acc_t<T>>(lane, s.log_scale_count, 4, -4, -2),
+            slope = zeros<float>(lane, s.log_scale_count), value = one<float>(lane)] {
       BENCH_OP(discretized_logistic_loss)
       (lane, s, mu.data(), x.data(), log_scale.data(), Weight{}, Grad{value.data()}, Grad{dmu.data()},
        Grad{slope.data()});
@@ -24,7 +24,7 @@ int main(int argc, char** argv) {
   add_forms_bf16({"discretized_logistic_forward", shape}, {.elements = 2 * elements}, [=](auto lane) {
     using T = typename decltype(lane)::type;
     return [=, mu = values<T>(lane, n, 1, 0, 1), x = values<T>(lane, n, 2, 0, 1),
-            log_scale = values<T>(lane, s.log_scale_count, 4, -4, -2), nll = zeros<float>(lane, s.N)] {
+            log_scale = values<acc_t<T>>(lane, s.log_scale_count, 4, -4, -2), nll = zeros<float>(lane, s.N)] {
       BENCH_OP(discretized_logistic_forward)(lane, s, mu.data(), x.data(), log_scale.data(), nll.data());
     };
   });

@@ -16,7 +16,7 @@ int main(int argc, char** argv) {
                    [=](auto lane) {
                      using T = typename decltype(lane)::type;
                      return [=, y = values<T>(lane, n, 1), x = values<T>(lane, n / s.draws, 2, 0, 1),
-                             log_sigma = values<T>(lane, s.log_sigma_count, 3), dy = zeros<T>(lane, n),
+                             log_sigma = values<acc_t<T>>(lane, s.log_sigma_count, 3), dy = zeros<T>(lane, n),
                              dlog_sigma = zeros<float>(lane, s.log_sigma_count), value = one<float>(lane)] {
                        BENCH_OP(gaussian_nll_loss)
                        (lane, s, y.data(), x.data(), log_sigma.data(), Weight{}, Grad{value.data()}, Grad{dy.data()},

@@ -10,7 +10,7 @@ namespace {
 
 /// Calls f(n, d, index in mu, term) for each element.
 template <class T, class F>
-void for_each_term(const DiscretizedLogisticShape& s, const T* mu, const T* x, const T* log_scale, F&& f) {
+void for_each_term(const DiscretizedLogisticShape& s, const T* mu, const T* x, const acc_t<T>* log_scale, F&& f) {
   std::vector<LogisticScale<T>> scales;
   for (int c = 0; c < s.log_scale_count; ++c) scales.push_back(logistic_scale(log_scale[c]));
   for (int64_t n = 0; n < s.N; ++n) {
@@ -31,7 +31,7 @@ void write_all(const std::vector<double>& sums, Grad<T> gradient) {
 
 template <class T>
 void discretized_logistic_forward(const Context&, const DiscretizedLogisticShape& s, const T* mu, const T* x,
-                                  const T* log_scale, acc_t<T>* nll) {
+                                  const acc_t<T>* log_scale, acc_t<T>* nll) {
   check_discretized_logistic(s);
   for (int64_t n = 0; n < s.N; ++n) nll[n] = 0;
   for_each_term(s, mu, x, log_scale,
@@ -40,7 +40,8 @@ void discretized_logistic_forward(const Context&, const DiscretizedLogisticShape
 
 template <class T>
 void discretized_logistic_backward(const Context&, const DiscretizedLogisticShape& s, const T* mu, const T* x,
-                                   const T* log_scale, const acc_t<T>* dnll, Grad<T> dmu, Grad<acc_t<T>> dlog_scale) {
+                                   const acc_t<T>* log_scale, const acc_t<T>* dnll, Grad<T> dmu,
+                                   Grad<acc_t<T>> dlog_scale) {
   check_discretized_logistic(s);
   std::vector<double> sums(static_cast<size_t>(s.log_scale_count));
   for_each_term(s, mu, x, log_scale, [&](int64_t n, int d, int64_t i, const LogisticTerm<T>& term) {
@@ -52,7 +53,7 @@ void discretized_logistic_backward(const Context&, const DiscretizedLogisticShap
 
 template <class T>
 void discretized_logistic_loss(const Context&, const DiscretizedLogisticShape& s, const T* mu, const T* x,
-                               const T* log_scale, Weight weight, Grad<acc_t<T>> value, Grad<T> dmu,
+                               const acc_t<T>* log_scale, Weight weight, Grad<acc_t<T>> value, Grad<T> dmu,
                                Grad<acc_t<T>> dlog_scale) {
   check_discretized_logistic(s);
   check_mean("discretized_logistic", s.N);

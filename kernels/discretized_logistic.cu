@@ -38,7 +38,8 @@ template <class T>
 struct Arguments {
   DiscretizedLogisticShape s;
   Grid grid;
-  const T *mu, *x, *log_scale;
+  const T *mu, *x;
+  const float* log_scale;
   const float* dnll;  ///< null: every row has the weight
   Weight weight;      ///< already divided by N
   Grad<float> value;
@@ -59,7 +60,7 @@ __global__ void __launch_bounds__(kThreads) discretized_logistic_columns_kernel(
   const float weight = static_cast<float>(a.weight.value());
   float value = 0, slope = 0;
   if (works) {
-    const LogisticScale<float> scale = logistic_scale(gpu::to_float(a.log_scale[column]));
+    const LogisticScale<float> scale = logistic_scale(a.log_scale[column]);
     const int64_t first = a.grid.rows * chunk / a.grid.chunks, end = a.grid.rows * (chunk + 1) / a.grid.chunks;
     for (int64_t row = first + line; row < end; row += at_once) {
       const int64_t i = row * a.grid.columns + column, n = i / s.D;
@@ -95,7 +96,7 @@ __global__ void __launch_bounds__(kThreads) discretized_logistic_columns_kernel(
 template <class T>
 __global__ void __launch_bounds__(gpu::kTaskThreads)
     discretized_logistic_forward_rows_kernel(gpu::RowTasks tasks, DiscretizedLogisticShape s, const T* mu, const T* x,
-                                             const T* log_scale, float* nll, float* partials, unsigned* ticket) {
+                                             const acc_t<T>* log_scale, float* nll, float* partials, unsigned* ticket) {
   const auto at_row = [&](int64_t row) {
     const T* const of_mu = mu + row * s.D;
     const T* const of_x = x + row / s.draws * s.D;
@@ -103,7 +104,7 @@ __global__ void __launch_bounds__(gpu::kTaskThreads)
       float sum = 0;
       for (int j = 0; j < count; ++j) {
         const int d = 4 * quad + j;
-        const LogisticScale<float> scale = logistic_scale(gpu::to_float(log_scale[d % s.log_scale_count]));
+        const LogisticScale<float> scale = logistic_scale(log_scale[d % s.log_scale_count]);
         sum += logistic_term(gpu::to_float(of_mu[d]), gpu::to_float(of_x[d]), scale).loss;
       }
       return sum;
@@ -113,8 +114,9 @@ __global__ void __launch_bounds__(gpu::kTaskThreads)
 }
 
 template <class T>
-void launch_columns(const Context& ctx, const DiscretizedLogisticShape& s, const T* mu, const T* x, const T* log_scale,
-                    const float* dnll, Weight weight, Grad<float> value, Grad<T> dmu, Grad<float> dlog_scale) {
+void launch_columns(const Context& ctx, const DiscretizedLogisticShape& s, const T* mu, const T* x,
+                    const acc_t<T>* log_scale, const float* dnll, Weight weight, Grad<float> value, Grad<T> dmu,
+                    Grad<float> dlog_scale) {
   if (!value && !dmu && !dlog_scale) return;
   const Grid grid(s);
   const Arguments<T> arguments{
@@ -126,7 +128,7 @@ void launch_columns(const Context& ctx, const DiscretizedLogisticShape& s, const
 
 template <class T>
 void discretized_logistic_forward(const Context& ctx, const DiscretizedLogisticShape& s, const T* mu, const T* x,
-                                  const T* log_scale, acc_t<T>* nll) {
+                                  const acc_t<T>* log_scale, acc_t<T>* nll) {
   check_discretized_logistic(s);
   if (s.N == 0) return;
   const gpu::RowTasks tasks(s.N, s.D);
@@ -136,14 +138,15 @@ void discretized_logistic_forward(const Context& ctx, const DiscretizedLogisticS
 
 template <class T>
 void discretized_logistic_backward(const Context& ctx, const DiscretizedLogisticShape& s, const T* mu, const T* x,
-                                   const T* log_scale, const acc_t<T>* dnll, Grad<T> dmu, Grad<acc_t<T>> dlog_scale) {
+                                   const acc_t<T>* log_scale, const acc_t<T>* dnll, Grad<T> dmu,
+                                   Grad<acc_t<T>> dlog_scale) {
   check_discretized_logistic(s);
   launch_columns<T>(ctx, s, mu, x, log_scale, dnll, {}, {}, dmu, dlog_scale);
 }
 
 template <class T>
 void discretized_logistic_loss(const Context& ctx, const DiscretizedLogisticShape& s, const T* mu, const T* x,
-                               const T* log_scale, Weight weight, Grad<acc_t<T>> value, Grad<T> dmu,
+                               const acc_t<T>* log_scale, Weight weight, Grad<acc_t<T>> value, Grad<T> dmu,
                                Grad<acc_t<T>> dlog_scale) {
   check_discretized_logistic(s);
   check_mean("discretized_logistic", s.N);
@@ -152,11 +155,11 @@ void discretized_logistic_loss(const Context& ctx, const DiscretizedLogisticShap
 
 #define HOURGLASS_INSTANTIATE(T)                                                                                   \
   template void discretized_logistic_forward(const Context&, const DiscretizedLogisticShape&, const T*, const T*,  \
-                                             const T*, float*);                                                    \
+                                             const float*, float*);                                                \
   template void discretized_logistic_backward(const Context&, const DiscretizedLogisticShape&, const T*, const T*, \
-                                              const T*, const float*, Grad<T>, Grad<float>);                       \
+                                              const float*, const float*, Grad<T>, Grad<float>);                   \
   template void discretized_logistic_loss(const Context&, const DiscretizedLogisticShape&, const T*, const T*,     \
-                                          const T*, Weight, Grad<float>, Grad<T>, Grad<float>);
+                                          const float*, Weight, Grad<float>, Grad<T>, Grad<float>);
 HOURGLASS_INSTANTIATE(float)
 HOURGLASS_INSTANTIATE(bf16)
 #undef HOURGLASS_INSTANTIATE

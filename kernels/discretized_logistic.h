@@ -23,7 +23,8 @@
 // log_scale is learned and shared by the rows: element c serves the columns d with d % K = c. K = 1 is one for all; the
 // channels C of (H, W, C) images one a channel, as channels lie last; D one a pixel and channel.
 //
-//   mu (N, D), x (N / draws, D), log_scale (K), nll (N), dnll (N), dmu (N, D), dlog_scale (K), value (1)
+//   mu (N, D), x (N / draws, D), log_scale (K), nll (N), dnll (N), dmu (N, D), dlog_scale (K), value (1);
+//   log_scale is acc_t<T>: bfloat16 would move the scale by up to 1 %
 //
 // Zero elements: nothing is summed. Errors: kUsage for N not a multiple of draws, K that does not divide D or is above
 // 65536, and the mean of `_loss` with N = 0.
@@ -46,18 +47,19 @@ namespace cpu {
 /// Per-sample losses: nll (N) is overwritten.
 template <class T>
 void discretized_logistic_forward(const Context& ctx, const DiscretizedLogisticShape& s, const T* mu, const T* x,
-                                  const T* log_scale, acc_t<T>* nll);
+                                  const acc_t<T>* log_scale, acc_t<T>* nll);
 
 /// Gradients of sum_n dnll[n] nll[n]. Either may be null.
 template <class T>
 void discretized_logistic_backward(const Context& ctx, const DiscretizedLogisticShape& s, const T* mu, const T* x,
-                                   const T* log_scale, const acc_t<T>* dnll, Grad<T> dmu, Grad<acc_t<T>> dlog_scale);
+                                   const acc_t<T>* log_scale, const acc_t<T>* dnll, Grad<T> dmu,
+                                   Grad<acc_t<T>> dlog_scale);
 
 /// Value and weighted gradients in one pass: value = mean_n nll[n] (unweighted), gradients those of w value. Each may
 /// be null.
 template <class T>
 void discretized_logistic_loss(const Context& ctx, const DiscretizedLogisticShape& s, const T* mu, const T* x,
-                               const T* log_scale, Weight weight, Grad<acc_t<T>> value, Grad<T> dmu,
+                               const acc_t<T>* log_scale, Weight weight, Grad<acc_t<T>> value, Grad<T> dmu,
                                Grad<acc_t<T>> dlog_scale);
 
 /// The timed float forms; gradients with K above 64 run the reference.
@@ -77,13 +79,14 @@ namespace cuda {
 /// T: float or bf16. One launch each.
 template <class T>
 void discretized_logistic_forward(const Context& ctx, const DiscretizedLogisticShape& s, const T* mu, const T* x,
-                                  const T* log_scale, acc_t<T>* nll);
+                                  const acc_t<T>* log_scale, acc_t<T>* nll);
 template <class T>
 void discretized_logistic_backward(const Context& ctx, const DiscretizedLogisticShape& s, const T* mu, const T* x,
-                                   const T* log_scale, const acc_t<T>* dnll, Grad<T> dmu, Grad<acc_t<T>> dlog_scale);
+                                   const acc_t<T>* log_scale, const acc_t<T>* dnll, Grad<T> dmu,
+                                   Grad<acc_t<T>> dlog_scale);
 template <class T>
 void discretized_logistic_loss(const Context& ctx, const DiscretizedLogisticShape& s, const T* mu, const T* x,
-                               const T* log_scale, Weight weight, Grad<acc_t<T>> value, Grad<T> dmu,
+                               const acc_t<T>* log_scale, Weight weight, Grad<acc_t<T>> value, Grad<T> dmu,
                                Grad<acc_t<T>> dlog_scale);
 
 }  // namespace cuda

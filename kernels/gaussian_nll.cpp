@@ -5,7 +5,7 @@
 
 namespace hourglass::cpu {
 template <class T>
-void gaussian_nll_forward(const Context&, GaussianNllShape s, const T* y, const T* x, const T* log_sigma,
+void gaussian_nll_forward(const Context&, GaussianNllShape s, const T* y, const T* x, const acc_t<T>* log_sigma,
                           acc_t<T>* nll) {
   check_gaussian_nll(s);
   for (int64_t n = 0; n < s.N; ++n) {
@@ -20,7 +20,7 @@ void gaussian_nll_forward(const Context&, GaussianNllShape s, const T* y, const 
 }
 
 template <class T>
-void gaussian_nll_backward(const Context&, GaussianNllShape s, const T* y, const T* x, const T* log_sigma,
+void gaussian_nll_backward(const Context&, GaussianNllShape s, const T* y, const T* x, const acc_t<T>* log_sigma,
                            const acc_t<T>* dnll, Grad<T> dy, Grad<acc_t<T>> dlog_sigma) {
   check_gaussian_nll(s);
   double shared = 0;
@@ -41,8 +41,8 @@ void gaussian_nll_backward(const Context&, GaussianNllShape s, const T* y, const
 }
 
 template <class T>
-void gaussian_nll_loss(const Context&, GaussianNllShape s, const T* y, const T* x, const T* log_sigma, Weight weight,
-                       Grad<acc_t<T>> value, Grad<T> dy, Grad<acc_t<T>> dlog_sigma) {
+void gaussian_nll_loss(const Context&, GaussianNllShape s, const T* y, const T* x, const acc_t<T>* log_sigma,
+                       Weight weight, Grad<acc_t<T>> value, Grad<T> dy, Grad<acc_t<T>> dlog_sigma) {
   check_gaussian_nll(s);
   check_mean("gaussian_nll", s.N);
   const double scale = weight.value() / s.N;

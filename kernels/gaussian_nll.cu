@@ -16,8 +16,8 @@ namespace {
 struct Densities {
   gpu::Vec4 precision, normalizer;
 };
-template <bool kVector, class T>
-__device__ __forceinline__ gpu::Vec4 load_log_sigma(const T* log_sigma, int of_columns, int quad, int count) {
+template <bool kVector>
+__device__ __forceinline__ gpu::Vec4 load_log_sigma(const float* log_sigma, int of_columns, int quad, int count) {
   if (of_columns > 1) return gpu::load_quad<kVector>(log_sigma + 4 * quad, count);
   const float shared = log_sigma[0];
   return {{shared, shared, shared, shared}};
@@ -35,7 +35,7 @@ __device__ __forceinline__ Densities densities(const gpu::Vec4& log_sigma) {
 template <class T, bool kVector>
 __global__ void __launch_bounds__(gpu::kTaskThreads)
     gaussian_nll_forward_rows_kernel(gpu::RowTasks tasks, GaussianNllShape s, const T* y, const T* x,
-                                     const T* log_sigma, float* nll, float* partials, unsigned* ticket) {
+                                     const acc_t<T>* log_sigma, float* nll, float* partials, unsigned* ticket) {
   const auto at_row = [&](int64_t row) {
     const T* const of_y = y + row * s.D;
     const T* const of_x = x + (s.draws == 1 ? row : row / s.draws) * s.D;
@@ -86,7 +86,8 @@ template <class T>
 struct TileArguments {
   GaussianNllShape s;
   TileGrid grid;
-  const T *y, *x, *log_sigma;
+  const T *y, *x;
+  const float* log_sigma;
   const float* dnll;  ///< null: every row has the weight
   Weight weight;      ///< already divided by N
   Grad<float> value;
@@ -210,8 +211,8 @@ __global__ void __launch_bounds__(kTileThreads, kTileBlocksAtOnce) gaussian_nll_
 }
 
 template <class T>
-void launch_tiles(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const T* log_sigma, const float* dnll,
-                  Weight weight, Grad<float> value, Grad<T> dy, Grad<float> dlog_sigma) {
+void launch_tiles(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const acc_t<T>* log_sigma,
+                  const float* dnll, Weight weight, Grad<float> value, Grad<T> dy, Grad<float> dlog_sigma) {
   if (!value && !dy && !dlog_sigma) return;
   const TileGrid grid(s.N, s.D);
   // A shared log_sigma is read by itself, wherever it lies.
@@ -228,7 +229,7 @@ void launch_tiles(const Context& ctx, GaussianNllShape s, const T* y, const T* x
 }  // namespace
 
 template <class T>
-void gaussian_nll_forward(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const T* log_sigma,
+void gaussian_nll_forward(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const acc_t<T>* log_sigma,
                           acc_t<T>* nll) {
   check_gaussian_nll(s);
   if (s.N == 0) return;
@@ -241,14 +242,14 @@ void gaussian_nll_forward(const Context& ctx, GaussianNllShape s, const T* y, co
 }
 
 template <class T>
-void gaussian_nll_backward(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const T* log_sigma,
+void gaussian_nll_backward(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const acc_t<T>* log_sigma,
                            const acc_t<T>* dnll, Grad<T> dy, Grad<acc_t<T>> dlog_sigma) {
   check_gaussian_nll(s);
   launch_tiles<T>(ctx, s, y, x, log_sigma, dnll, {}, {}, dy, dlog_sigma);
 }
 
 template <class T>
-void gaussian_nll_loss(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const T* log_sigma,
+void gaussian_nll_loss(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const acc_t<T>* log_sigma,
                        Weight weight, Grad<acc_t<T>> value, Grad<T> dy, Grad<acc_t<T>> dlog_sigma) {
   check_gaussian_nll(s);
   check_mean("gaussian_nll", s.N);
@@ -256,14 +257,14 @@ void gaussian_nll_loss(const Context& ctx, GaussianNllShape s, const T* y, const
 }
 
 template void gaussian_nll_forward(const Context&, GaussianNllShape, const float*, const float*, const float*, float*);
-template void gaussian_nll_forward(const Context&, GaussianNllShape, const bf16*, const bf16*, const bf16*, float*);
+template void gaussian_nll_forward(const Context&, GaussianNllShape, const bf16*, const bf16*, const float*, float*);
 template void gaussian_nll_backward(const Context&, GaussianNllShape, const float*, const float*, const float*,
                                     const float*, Grad<float>, Grad<float>);
-template void gaussian_nll_backward(const Context&, GaussianNllShape, const bf16*, const bf16*, const bf16*,
+template void gaussian_nll_backward(const Context&, GaussianNllShape, const bf16*, const bf16*, const float*,
                                     const float*, Grad<bf16>, Grad<float>);
 template void gaussian_nll_loss(const Context&, GaussianNllShape, const float*, const float*, const float*, Weight,
                                 Grad<float>, Grad<float>, Grad<float>);
-template void gaussian_nll_loss(const Context&, GaussianNllShape, const bf16*, const bf16*, const bf16*, Weight,
+template void gaussian_nll_loss(const Context&, GaussianNllShape, const bf16*, const bf16*, const float*, Weight,
                                 Grad<float>, Grad<bf16>, Grad<float>);
 
 }  // namespace hourglass::cuda

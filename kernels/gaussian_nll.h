@@ -14,7 +14,7 @@
 //            log_sigma, r = 1 for log_sigma >= -10, and (dp / d(-2 log_sigma)) / p = 1 / (1 - 2 log_sigma - 20) below.
 //
 //   y (N, D), x (N / draws, D), log_sigma (1) or (D), nll (N), dnll (N), dy (N, D), dlog_sigma like log_sigma, value
-//   (1)
+//   (1); log_sigma is acc_t<T>: bfloat16 would move sigma by up to 1 %
 //
 // Zero elements: nothing is summed. Errors: kUsage for N not a multiple of draws, log_sigma_count neither 1 nor D, and
 // the mean of `_loss` with N = 0.
@@ -35,18 +35,18 @@ namespace cpu {
 
 /// Per-sample losses: nll (N) is overwritten.
 template <class T>
-void gaussian_nll_forward(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const T* log_sigma,
+void gaussian_nll_forward(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const acc_t<T>* log_sigma,
                           acc_t<T>* nll);
 
 /// Gradients of sum_n dnll[n] nll[n]. Either may be null.
 template <class T>
-void gaussian_nll_backward(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const T* log_sigma,
+void gaussian_nll_backward(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const acc_t<T>* log_sigma,
                            const acc_t<T>* dnll, Grad<T> dy, Grad<acc_t<T>> dlog_sigma);
 
 /// Value and weighted gradients in one pass: value = mean_n nll[n] (unweighted), gradients those of w value.
 /// Each may be null.
 template <class T>
-void gaussian_nll_loss(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const T* log_sigma,
+void gaussian_nll_loss(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const acc_t<T>* log_sigma,
                        Weight weight, Grad<acc_t<T>> value, Grad<T> dy, Grad<acc_t<T>> dlog_sigma);
 
 /// The timed float forms.
@@ -63,13 +63,13 @@ namespace cuda {
 
 /// As in namespace cpu. T: float or bf16.
 template <class T>
-void gaussian_nll_forward(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const T* log_sigma,
+void gaussian_nll_forward(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const acc_t<T>* log_sigma,
                           acc_t<T>* nll);
 template <class T>
-void gaussian_nll_backward(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const T* log_sigma,
+void gaussian_nll_backward(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const acc_t<T>* log_sigma,
                            const acc_t<T>* dnll, Grad<T> dy, Grad<acc_t<T>> dlog_sigma);
 template <class T>
-void gaussian_nll_loss(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const T* log_sigma,
+void gaussian_nll_loss(const Context& ctx, GaussianNllShape s, const T* y, const T* x, const acc_t<T>* log_sigma,
                        Weight weight, Grad<acc_t<T>> value, Grad<T> dy, Grad<acc_t<T>> dlog_sigma);
 
 }  // namespace cuda

@@ -16,7 +16,8 @@ std::vector<double> wide(const std::vector<T>& values) {
 template <class T>
 void check(const S& s) {
   const int64_t size = int64_t{s.N} * s.D;
-  const auto mu = random_values<T>(size, 1, -0.1, 1.1), log_scale = random_values<T>(s.log_scale_count, 3, -4, 0);
+  const auto mu = random_values<T>(size, 1, -0.1, 1.1);
+  const auto log_scale = random_values<float>(s.log_scale_count, 3, -4, 0);
   const auto dnll = random_values<float>(s.N, 4);
   const auto levels = random_integers<float>(size / s.draws, 2, 0, 255);
   std::vector<T> x;
@@ -25,7 +26,8 @@ void check(const S& s) {
   cpu::discretized_logistic_forward<double>({}, s, wide(mu).data(), wide(x).data(), wide(log_scale).data(), nll.data());
   cpu::discretized_logistic_backward<double>({}, s, wide(mu).data(), wide(x).data(), wide(log_scale).data(),
                                              wide(dnll).data(), {dmu.data()}, {dlog_scale.data()});
-  const DeviceArray<T> device_mu(mu), device_x(x), device_log_scale(log_scale);
+  const DeviceArray<T> device_mu(mu), device_x(x);
+  const DeviceArray<float> device_log_scale(log_scale);
   const DeviceArray<float> device_dnll(dnll);
   const auto got = on_cuda([&](const Context& ctx) {
     DeviceArray<float> out(s.N);

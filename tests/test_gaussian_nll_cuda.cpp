@@ -10,14 +10,15 @@ template <class T>
 struct Inputs {
   GaussianNllShape s;
   int64_t size;
-  std::vector<T> y, x, log_sigma;
+  std::vector<T> y, x;
+  std::vector<float> log_sigma;
   std::vector<float> dnll;
   explicit Inputs(const GaussianNllShape& shape)
       : s(shape),
         size(int64_t{s.N} * s.D),
         y(random_values<T>(size, 1, -2, 2)),
         x(random_values<T>(size / s.draws, 2, 0, 1)),
-        log_sigma(random_values<T>(s.log_sigma_count, 3, -1, 1)),
+        log_sigma(random_values<float>(s.log_sigma_count, 3, -1, 1)),
         dnll(random_values<float>(s.N, 4)) {}
 };
 
@@ -46,7 +47,8 @@ void check(const GaussianNllShape& s, int offset) {
   SCOPED_TRACE(describe("gaussian_nll", {s.N, s.D, s.draws, s.log_sigma_count, offset}));
   const Inputs<T> in(s);
   const Want want(in, converted<double>(in.dnll));
-  const DeviceArray<T> y(in.y, offset), x(in.x, offset), log_sigma(in.log_sigma, offset);
+  const DeviceArray<T> y(in.y, offset), x(in.x, offset);
+  const DeviceArray<float> log_sigma(in.log_sigma, offset);
   const DeviceArray<float> dnll(in.dnll);
   const auto nll = on_cuda([&](const Context& ctx) {
     DeviceArray<float> out(s.N);
@@ -73,7 +75,8 @@ void check_loss(const GaussianNllShape& s, int offset) {
   const Want want(in, std::vector<double>(static_cast<size_t>(s.N), 1.5 / s.N));
   double mean = 0;
   for (double each : want.nll) mean += each / s.N;
-  const DeviceArray<T> y(in.y, offset), x(in.x, offset), log_sigma(in.log_sigma, offset);
+  const DeviceArray<T> y(in.y, offset), x(in.x, offset);
+  const DeviceArray<float> log_sigma(in.log_sigma, offset);
   const DeviceArray<double> scheduled(std::vector<double>{0.5});
   const auto loss = [&](const Context& ctx, Grad<float> value, Grad<T> dy, Grad<float> dls) {
     cuda::gaussian_nll_loss(ctx, s, y.data(), x.data(), log_sigma.data(), {3, scheduled.data()}, value, dy, dls);
