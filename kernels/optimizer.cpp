@@ -11,6 +11,11 @@ T prepared(T gradient, const RangeScalars<T>& k) {
   return std::clamp(gradient * k.grad_scale, -k.bound, k.bound);
 }
 
+template <class T>
+void shadow(const OptimizerStep& step, int64_t i, T value) {
+  if (step.shadow) step.shadow[i] = bf16(static_cast<float>(value));
+}
+
 }  // namespace
 
 template <class T>
@@ -29,6 +34,7 @@ void sgd_update(const Context&, OptimizerRanges ranges, SgdOptions options, Opti
         g = options.nesterov ? g + mu * momentum[i] : momentum[i];
       }
       values[i] -= k.lr * g;
+      shadow(step, i, values[i]);
     }
   }
   ++state->steps;
@@ -57,6 +63,7 @@ void adam_update(const Context&, OptimizerRanges ranges, AdamOptions options, Op
       m[i] += beta1 * (g - m[i]);
       v[i] = beta2 * v[i] + rest2 * g * g;
       values[i] -= step_size * m[i] / (std::sqrt(v[i]) / root2 + eps);
+      shadow(step, i, values[i]);
     }
   }
 }
@@ -76,6 +83,7 @@ void adadelta_update(const Context&, OptimizerRanges ranges, AdadeltaOptions opt
       const T delta = std::sqrt(delta_average[i] + eps) / std::sqrt(square_average[i] + eps) * g;
       delta_average[i] = rho * delta_average[i] + rest * delta * delta;
       values[i] -= k.lr * delta;
+      shadow(step, i, values[i]);
     }
   }
   ++state->steps;

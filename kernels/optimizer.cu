@@ -162,6 +162,7 @@ __global__ void __launch_bounds__(kThreads)
           const gpu::Vec4 g = gpu::load_quad<kVector>(grads + i, count);
           rule.template update<kVector>(scalars, i, count, &p, g);
           gpu::write_quad<kVector>(values + i, p, count, Write::kSet);
+          if (step.shadow) gpu::write_quad<kVector>(step.shadow + i, p, count, Write::kSet);
         };
         if (vector && range.count - offset >= 4) {
           work(4, std::true_type{});
@@ -179,7 +180,7 @@ template <class Rule>
 void update(const Context& ctx, OptimizerRanges ranges, const OptimizerStep& step, const Rule& rule, float* values,
             const float* grads) {
   check_optimizer(step);
-  const bool aligned = rule.aligned() && gpu::can_load4(0, values, grads);
+  const bool aligned = rule.aligned() && gpu::can_load4(0, values, grads, step.shadow);
   for (int first = 0; first == 0 || first < ranges.count; first += kMostRanges) {
     RangeTable table;
     int64_t tiles = 0;

@@ -11,6 +11,7 @@
 //   Adadelta  g += wd p;  s = rho s + (1 - rho) g^2;  d = sqrt(a + eps) / sqrt(s + eps) g;  a = rho a + (1 - rho) d^2;
 //             p -= lr d
 //
+// A slab of bfloat16 weights, where there is one, is written in the same pass: rounded once from the new values.
 // Nothing at all is written while fault->code != 0. What counts steps (t, beta^t) lies in device memory and is advanced
 // by the kernel, once a call, in double; zero-initialised memory is the state before the first step.
 //
@@ -20,6 +21,7 @@
 // and Hutter, arXiv 1711.05101; Zeiler, arXiv 1212.5701.
 #pragma once
 
+#include "kernels/base/bf16.h"
 #include "kernels/base/context.h"
 #include "kernels/step_state.h"
 
@@ -39,12 +41,13 @@ struct OptimizerRanges {
   int count = 0;
 };
 
-/// What every optimizer reads at a step, from device memory.
+/// What every optimizer is given at a step, in device memory.
 struct OptimizerStep {
   const Fault* fault = nullptr;        ///< null: none
   const double* lr = nullptr;          ///< learning rate; required
   const double* grad_scale = nullptr;  ///< &Norm::scale; null: 1
   double clip_value = 0;               ///< bound of each gradient element after the scale; 0: none
+  bf16* shadow = nullptr;              ///< values rounded to bf16, indexed alike and written with them; null: none
 };
 
 struct SgdOptions {

@@ -92,6 +92,8 @@ HOURGLASS_SIMD void adadelta(int64_t n, RangeScalars<float> k, float rho, float 
 
 void sgd_update(const Context& ctx, OptimizerRanges ranges, SgdOptions options, OptimizerStep step, float* values,
                 const float* grads, float* momentum, SgdState* state) {
+  // No lane of this device reads a shadow.
+  if (step.shadow) return sgd_update<float>(ctx, ranges, options, step, values, grads, momentum, state);
   check_optimizer(step);
   if (optimizer_refuses(step)) return;
   const float mu = static_cast<float>(options.momentum);
@@ -113,6 +115,8 @@ void sgd_update(const Context& ctx, OptimizerRanges ranges, SgdOptions options, 
 
 void adam_update(const Context& ctx, OptimizerRanges ranges, AdamOptions options, OptimizerStep step, float* values,
                  const float* grads, float* m, float* v, AdamState* state) {
+  // No lane of this device reads a shadow.
+  if (step.shadow) return adam_update<float>(ctx, ranges, options, step, values, grads, m, v, state);
   check_optimizer(step);
   if (optimizer_refuses(step)) return;
   advance(*state, options);
@@ -137,6 +141,9 @@ void adam_update(const Context& ctx, OptimizerRanges ranges, AdamOptions options
 void adadelta_update(const Context& ctx, OptimizerRanges ranges, AdadeltaOptions options, OptimizerStep step,
                      float* values, const float* grads, float* square_average, float* delta_average,
                      AdadeltaState* state) {
+  // No lane of this device reads a shadow.
+  if (step.shadow)
+    return adadelta_update<float>(ctx, ranges, options, step, values, grads, square_average, delta_average, state);
   check_optimizer(step);
   if (optimizer_refuses(step)) return;
   const float rho = static_cast<float>(options.rho), rest = static_cast<float>(1 - options.rho);

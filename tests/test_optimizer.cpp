@@ -239,5 +239,36 @@ TEST(Optimizer, NeedsALearningRate) {
   }
 }
 
+/// The reference and the timed form: of the values of its ranges, and of no other.
+TEST(Optimizer, WritesABf16ShadowBesideTheValues) {
+  const OptimizerRange range{1, 2};
+  const double lr = 0.1;
+  const auto check = [&](auto update) {
+    float values[] = {1, 2, 3, 4};
+    const float grads[] = {0.37f, -0.77f, 0.13f, 1};
+    bf16 shadow[] = {bf16(7), bf16(7), bf16(7), bf16(7)};
+    OptimizerStep step;
+    step.lr = &lr;
+    step.shadow = shadow;
+    update(OptimizerRanges{&range, 1}, step, values, grads);
+    EXPECT_NE(values[1], 2);
+    for (int i : {1, 2}) EXPECT_EQ(shadow[i].bits, bf16(values[i]).bits) << i;
+    for (int i : {0, 3}) EXPECT_EQ(shadow[i].bits, bf16(7).bits) << i;
+  };
+  float m[4] = {}, v[4] = {};
+  SgdState sgd;
+  AdamState adam;
+  AdadeltaState adadelta;
+  const Context ctx = test_context();
+  check([&](auto r, auto s, float* p, const float* g) { cpu::sgd_update<float>(ctx, r, {}, s, p, g, m, &sgd); });
+  check([&](auto r, auto s, float* p, const float* g) { cpu::sgd_update(ctx, r, {}, s, p, g, m, &sgd); });
+  check([&](auto r, auto s, float* p, const float* g) { cpu::adam_update<float>(ctx, r, {}, s, p, g, m, v, &adam); });
+  check([&](auto r, auto s, float* p, const float* g) { cpu::adam_update(ctx, r, {}, s, p, g, m, v, &adam); });
+  check([&](auto r, auto s, float* p, const float* g) {
+    cpu::adadelta_update<float>(ctx, r, {}, s, p, g, m, v, &adadelta);
+  });
+  check([&](auto r, auto s, float* p, const float* g) { cpu::adadelta_update(ctx, r, {}, s, p, g, m, v, &adadelta); });
+}
+
 }  // namespace
 }  // namespace hourglass::test

@@ -93,16 +93,17 @@ auto run(const Config& c, const std::vector<OptimizerRange>& ranges, int steps, 
     DeviceArray<AdamState> adam_state(std::vector<AdamState>(1));
     DeviceArray<AdadeltaState> adadelta_state(std::vector<AdadeltaState>(1));
     const DeviceArray<Fault> device_fault(std::vector<Fault>{fault});
+    DeviceArray<bf16> shadow(std::vector<bf16>(static_cast<size_t>(n), bf16(-7.0f)), offset);
     const DeviceArray<double> scale(std::vector<double>{kGradScale});
     for (int t = 1; t <= steps; ++t) {
       const DeviceArray<double> lr(std::vector<double>{lr_of(t)});
       const DeviceArray<float> grads(grads_of<float>(n, t), offset);
-      c.on_device(ctx, table, {device_fault.data(), lr.data(), scale.data(), c.clip_value},
+      c.on_device(ctx, table, {device_fault.data(), lr.data(), scale.data(), c.clip_value, shadow.data()},
                   {values.data(), first.data(), second.data(), grads.data(), sgd_state.data(), adam_state.data(),
                    adadelta_state.data()});
     }
     return std::tuple(values.values(), first.values(), second.values(), sgd_state.values(), adam_state.values(),
-                      adadelta_state.values());
+                      adadelta_state.values(), shadow.values());
   });
 }
 
@@ -128,6 +129,11 @@ void check(const Config& c, const std::vector<OptimizerRange>& ranges, int steps
   const Reference want(c, ranges, steps);
   const auto got = run(c, ranges, steps, {}, offset);
   expect_close(std::get<0>(got), want.values, cuda_tolerance<float>(1), "values");
+  for (const OptimizerRange& range : ranges) {
+    for (auto i = static_cast<size_t>(range.first); i < static_cast<size_t>(range.first + range.count); ++i) {
+      ASSERT_EQ(std::get<6>(got)[i].bits, bf16(std::get<0>(got)[i]).bits) << "the shadow of value " << i;
+    }
+  }
   EXPECT_EQ(std::get<3>(got)[0].steps, want.sgd.steps);
   EXPECT_EQ(std::get<4>(got)[0].steps, want.adam.steps);
   EXPECT_NEAR(std::get<4>(got)[0].beta1_power, want.adam.beta1_power, 1e-15);
@@ -163,6 +169,7 @@ TEST_F(OptimizerCuda, WritesNothingWhileTheFaultIsSet) {
     expect_same_bits(std::get<0>(got), std::get<0>(want));
     expect_same_bits(std::get<1>(got), std::get<1>(want));
     expect_same_bits(std::get<2>(got), std::get<2>(want));
+    expect_same_bits(std::get<6>(got), std::get<6>(want));
     EXPECT_EQ(std::get<3>(got)[0].steps + std::get<4>(got)[0].steps + std::get<5>(got)[0].steps, 0);
     EXPECT_EQ(std::get<4>(got)[0].beta1_power, 0);
   }
