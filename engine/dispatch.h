@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/tensor.h"
+#include "kernels/base/bf16.h"
 #include "kernels/base/context.h"
 #include "kernels/base/error.h"
 
@@ -14,12 +15,15 @@ namespace hourglass {
 ///
 ///     const size_t bytes = ask(t.ctx(), x.dtype, [&](auto lane) { return foo_scratch_bytes(lane, shape); });
 ///
-/// Double runs on the CPU device alone, where gradients are checked.
-template <class F>
+/// Double runs on the CPU device alone, where gradients are checked; bf16 on CUDA alone.
+template <bool kBf16 = true, class F>
 auto ask(const Context& ctx, Dtype dtype, F&& f) {
   if (ctx.device == Device::kCuda) {
 #if defined(HOURGLASS_CUDA_KERNELS)
     if (dtype == Dtype::kF32) return f(cuda::Lane<float>{ctx});
+    if constexpr (kBf16) {
+      if (dtype == Dtype::kBF16) return f(cuda::Lane<bf16>{ctx});
+    }
 #endif
     throw Error(Exit::kUsage, std::string("no CUDA kernels for dtype ") + name_of(dtype));
   }
@@ -41,9 +45,21 @@ auto ask(const Context& ctx, Dtype dtype, F&& f) {
 ///     });
 ///
 /// In a dry run nothing is called.
-template <class F>
+template <bool kBf16 = true, class F>
 void dispatch(const Context& ctx, Dtype dtype, F&& f) {
-  if (!ctx.measuring) ask(ctx, dtype, std::forward<F>(f));
+  if (!ctx.measuring) ask<kBf16>(ctx, dtype, std::forward<F>(f));
+}
+
+// For kernels without a bf16 form: those of parameters and statistics, and of ops that refuse it (check_wide).
+
+template <class F>
+auto ask_wide(const Context& ctx, Dtype dtype, F&& f) {
+  return ask<false>(ctx, dtype, std::forward<F>(f));
+}
+
+template <class F>
+void dispatch_wide(const Context& ctx, Dtype dtype, F&& f) {
+  dispatch<false>(ctx, dtype, std::forward<F>(f));
 }
 
 }  // namespace hourglass

@@ -15,6 +15,11 @@ std::vector<double> host_values(const Context& ctx, const Var& v) {
     to_host(ctx, values.data(), v.data, n * sizeof(double));
     return values;
   }
+  if (v.dtype == Dtype::kBF16) {
+    std::vector<bf16> values(n);
+    to_host(ctx, values.data(), v.data, n * sizeof(bf16));
+    return {values.begin(), values.end()};
+  }
   if (v.dtype != Dtype::kF32) throw Error(Exit::kInternal, std::string("host_values: no ") + name_of(v.dtype));
   std::vector<float> values(n);
   to_host(ctx, values.data(), v.data, n * sizeof(float));

@@ -9,7 +9,7 @@
 
 namespace hourglass {
 
-/// The elements of `v`, f32 or f64, as double. Its memory must still hold what the last run wrote.
+/// The elements of `v`, f32, bf16 or f64, as double. Its memory must still hold what the last run wrote.
 std::vector<double> host_values(const Context& ctx, const Var& v);
 
 }  // namespace hourglass

@@ -27,14 +27,14 @@ class Lloyd {
     counts_ = buffer(K * element);
     sums_ = buffer(K * static_cast<size_t>(s_.D) * element);
     fault_ = buffer(sizeof(Fault));
-    scratch_ = buffer(ask(ctx, x.dtype, [&](auto lane) {
+    scratch_ = buffer(ask_wide(ctx, x.dtype, [&](auto lane) {
       return std::max(nearest_codebook_scratch_bytes(lane, lookup()), sort_by_code_scratch_bytes(lane, quantize()));
     }));
   }
 
   void seed(uint32_t seed) {
     const Noise noise{seed, stream_id("k-means++")};
-    dispatch(*ctx_, x_.dtype, [&](auto lane) {
+    dispatch_wide(*ctx_, x_.dtype, [&](auto lane) {
       using T = typename decltype(lane)::type;
       for (int k = 0; k < s_.K; ++k) {
         kmeans_seed(lane, s_, k, x_.as<const T>(), noise, distance_.as<T>(), codebook_.as<T>());
@@ -44,7 +44,7 @@ class Lloyd {
 
   /// Each row to its nearest centre; returns the inertia.
   double assign() {
-    dispatch(*ctx_, x_.dtype, [&](auto lane) {
+    dispatch_wide(*ctx_, x_.dtype, [&](auto lane) {
       using T = typename decltype(lane)::type;
       nearest_codebook(lane, lookup(), x_.as<const T>(), codebook_.as<const T>(), scratch_.data(), index_,
                        distance_.as<acc_t<T>>(), FaultReport{fault_.as<Fault>(), nullptr});
@@ -67,7 +67,7 @@ class Lloyd {
   /// Each centre to the mean of its rows.
   void update() {
     const CodeRows rows{offsets_.as<int32_t>(), order_.as<int32_t>()};
-    dispatch(*ctx_, x_.dtype, [&](auto lane) {
+    dispatch_wide(*ctx_, x_.dtype, [&](auto lane) {
       using T = typename decltype(lane)::type;
       sort_by_code(lane, quantize(), index_, scratch_.data(), offsets_.as<int32_t>(), order_.as<int32_t>());
       code_sums(lane, quantize(), x_.as<const T>(), rows, Grad<acc_t<T>>{counts_.as<acc_t<T>>()},

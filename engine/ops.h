@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The differentiable ops. Each checks its inputs, launches its kernel, and records its backward right below
 // (engine/ops/<family>.cpp). The maths stands in the kernel's header. Errors name the op, what it expected and what it
-// was given. Inputs are f32 or f64, all of one dtype.
+// was given. Inputs are f32, bf16 (on CUDA) or f64 (on the CPU), all of one dtype: cast() converts.
 #pragma once
 
 #include <string>
@@ -72,6 +72,8 @@ Var scale(Tape& tape, const Var& x, double factor);
 Var full(Tape& tape, const Shape& shape, Dtype dtype, double value);
 /// Another shape over the same elements; records nothing.
 Var reshape(const Var& x, const Shape& shape);
+/// The same numbers as `dtype`, rounded to nearest; x itself if it has it.                          kernels/cast.h
+Var cast(Tape& tape, const Var& x, Dtype dtype);
 /// Columns [first, first + count) of x (N, D): y (N, count).
 Var slice(Tape& tape, const Var& x, int first, int count);
 /// a (N, A) and b (N, B) side by side: y (N, A + B).
@@ -169,7 +171,8 @@ Var bernoulli_nll_per_sample(Tape& tape, const Var& logits, const Var& x);
 /// Sum of squared differences.
 Loss squared_error(Tape& tape, const Var& y, const Var& x);
 Var squared_error_per_sample(Tape& tape, const Var& y, const Var& x);
-/// Gaussian log-likelihood with standard deviation exp(log_sigma): (1) or one a column; constant or learned.
+/// Gaussian log-likelihood with standard deviation exp(log_sigma): (1) or one a column; constant or learned; f32
+/// beside bf16.
 Loss gaussian_nll(Tape& tape, const Var& y, const Var& x, const Var& log_sigma);
 Var gaussian_nll_per_sample(Tape& tape, const Var& y, const Var& x, const Var& log_sigma);
 /// 8-bit data under a logistic distribution around mu, for bits per dimension. log_scale of K elements serves the

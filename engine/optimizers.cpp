@@ -75,7 +75,7 @@ void Optimizer::commit(Tape& tape, std::initializer_list<Optimizer*> optimizers)
 }
 
 void Optimizer::check(const Context& ctx, bool statistics_too) {
-  dispatch(ctx, parameters_->dtype(), [&](auto lane) {
+  dispatch_wide(ctx, parameters_->dtype(), [&](auto lane) {
     using T = typename decltype(lane)::type;
     const T* slab = static_cast<const T*>(parameters_->gradients());
     const int64_t end = range_.first + range_.count, statistics = parameters_->gradient_elements() - end;
@@ -92,7 +92,7 @@ void Optimizer::check(const Context& ctx, bool statistics_too) {
 }
 
 void Optimizer::update(const Context& ctx) {
-  dispatch(ctx, parameters_->dtype(), [&](auto lane) { update_as<typename decltype(lane)::type>(lane); });
+  dispatch_wide(ctx, parameters_->dtype(), [&](auto lane) { update_as<typename decltype(lane)::type>(lane); });
 }
 
 template <class T, class Lane>
@@ -103,6 +103,7 @@ void Optimizer::update_as(const Lane& lane) {
   step.lr = lr_;
   step.grad_scale = options_.clip_norm > 0 ? &norm_->scale : nullptr;
   step.clip_value = options_.clip_value;
+  step.shadow = parameters_->shadows();
   T* values = static_cast<T*>(parameters_->values());
   const T* grads = static_cast<const T*>(parameters_->gradients());
   const auto moment = [this](size_t i) { return i < moments_.size() ? moments_[i].as<T>() : nullptr; };

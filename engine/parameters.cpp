@@ -10,6 +10,7 @@
 #include "kernels/base/error.h"
 #include "kernels/base/noise.h"
 #include "kernels/base/philox.h"
+#include "kernels/cast.h"
 #include "kernels/fill.h"
 
 namespace hourglass {
@@ -101,8 +102,33 @@ void Parameters::allocate(uint32_t seed, const Context& ctx) {
     p.var.dtype = dtype_;
     draw(p.name, p.init, p.var, seed, ctx);
   }
+  if (keeps_shadows_) place_shadows(ctx);
   place_statistics();
   place_states(seed, ctx);
+}
+
+const Var& Parameter::beside(Dtype dtype) const {
+  if (dtype != Dtype::kBF16) return var;
+  if (!shadow) throw Error(Exit::kInternal, "parameters: " + name + " has no bf16 shadow");
+  return shadow;
+}
+
+void Parameters::place_shadows(const Context& ctx) {
+  shadows_ = Buffer(ctx, std::max<size_t>(static_cast<size_t>(slab_elements_) * sizeof(bf16), 1), "bf16 weights");
+  for (Parameter& p : parameters_) {
+    p.shadow = p.var;
+    p.shadow.data = shadows() + p.offset;
+    p.shadow.dtype = Dtype::kBF16;
+  }
+  refresh_shadows(ctx);
+}
+
+void Parameters::refresh_shadows(const Context& ctx) {
+  if (!shadows()) return;
+  dispatch_wide(ctx, dtype_, [&](auto lane) {
+    using T = typename decltype(lane)::type;
+    cast(lane, CastShape{slab_elements_}, values_.as<const T>(), Grad<bf16>{shadows()});
+  });
 }
 
 void Parameters::place_statistics() {
@@ -199,7 +225,7 @@ void Parameters::for_each_leaf(Groups groups, F&& f) {
 void Parameters::complete_gradients(const Context& ctx, Groups groups) {
   for_each_leaf(groups, [&](Leaf& leaf, int64_t elements) {
     if (leaf.written) return;
-    dispatch(ctx, dtype_, [&](auto lane) {
+    dispatch_wide(ctx, dtype_, [&](auto lane) {
       using T = typename decltype(lane)::type;
       fill(lane, FillShape{elements}, Weight{0}, static_cast<T*>(leaf.grad));
     });

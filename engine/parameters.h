@@ -34,7 +34,10 @@ struct Parameter {
   int64_t offset = 0;  ///< first element in each slab
   Leaf leaf;
   Var var;
+  Var shadow;  ///< the same values in bf16, where the slabs have shadows; its gradient is that of `var`, in f32
   operator Var() const { return var; }
+  /// As it meets activations of `dtype`: the shadow beside bf16, else the value. Throws where there is no shadow.
+  const Var& beside(Dtype dtype) const;
 };
 
 /// What a model keeps besides parameters (a moving-average codebook, running statistics). It has no gradient: commits
@@ -69,6 +72,8 @@ class Parameters {
   Leaf* statistics(int64_t elements);
   State& state(std::string name, const Shape& shape, Init init);
 
+  /// The values in bf16 too, for training in it: optimizers write both in one pass. Before allocate(); f32 on CUDA.
+  void keep_shadows() { keeps_shadows_ = true; }
   /// Lays out the slabs and draws the initial values (Philox, stream "init/<name>"). Once; nothing is added after.
   void allocate(uint32_t seed, const Context& ctx = {});
   bool allocated() const { return values_.data() != nullptr; }
@@ -88,6 +93,10 @@ class Parameters {
 
   void* values() const { return values_.data(); }
   void* gradients() const { return gradients_.data(); }
+  /// The slab of shadows; null: none.
+  bf16* shadows() const { return shadows_.as<bf16>(); }
+  /// Once the values were written by anything but an optimizer: the shadows follow.
+  void refresh_shadows(const Context& ctx);
   /// Elements of the gradient slab: gradients first, then statistics, of which those that are logged come last.
   int64_t gradient_elements() const { return logged_first_ + static_cast<int64_t>(statistics_.size()); }
   void* statistics() const;
@@ -106,6 +115,7 @@ class Parameters {
     int64_t elements;
   };
   void check_name(const std::string& name) const;
+  void place_shadows(const Context& ctx);
   void place_statistics();
   void place_states(uint32_t seed, const Context& ctx);
   void draw(const std::string& name, const Init& init, const Var& var, uint32_t seed, const Context& ctx);
@@ -119,7 +129,8 @@ class Parameters {
   std::deque<Statistics> wide_statistics_;
   std::vector<std::string> statistic_names_, group_names_;
   Device device_ = Device::kCpu;
-  Buffer values_, gradients_, state_;
+  bool keeps_shadows_ = false;
+  Buffer values_, shadows_, gradients_, state_;
   int64_t slab_elements_ = 0, logged_first_ = 0;
 };
 

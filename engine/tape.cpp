@@ -10,6 +10,11 @@
 
 namespace hourglass {
 
+void Slot::refuse_type(Dtype written) const {
+  throw Error(Exit::kUsage, std::string(op) + ": writes the gradient of an input in " + name_of(written) +
+                                ", and it is kept in " + name_of(dtype) + "; cast the input");
+}
+
 void Tape::rewind(Mode mode) {
   arena_->rewind();
   nodes_.clear();
@@ -125,19 +130,19 @@ bool Tape::asked_before(const Var& v) {
 
 Slot Tape::slot(const Var& v, bool once) {
   if (!(v.groups & wanted_)) return {};
+  const char* op = records_[static_cast<size_t>(running_)].name;
   if (asked_before(v) && once) {
-    throw Error(Exit::kUsage, std::string(records_[static_cast<size_t>(running_)].name) +
-                                  ": the same value is given twice, " +
+    throw Error(Exit::kUsage, std::string(op) + ": the same value is given twice, " +
                                   "and the op writes all its gradients in one launch");
   }
   if (v.leaf) {
-    const Slot result{v.leaf->grad, v.leaf->written ? Write::kAdd : Write::kSet};
+    const Slot result{v.leaf->grad, v.leaf->written ? Write::kAdd : Write::kSet, accumulator_of(v.dtype), op};
     v.leaf->written = true;
     return result;
   }
   Node& node = nodes_[static_cast<size_t>(v.node)];
   if (!node.grad) node.grad = arena_->take_gradient(static_cast<size_t>(node.shape.elements()) * size_of(node.dtype));
-  const Slot result{node.grad, node.written ? Write::kAdd : Write::kSet};
+  const Slot result{node.grad, node.written ? Write::kAdd : Write::kSet, node.dtype, op};
   node.written = true;
   return result;
 }
@@ -147,7 +152,7 @@ LossGrad Tape::loss_grad(Loss loss) {
   if (!node.written) return {};
   LossGrad result{node.weight, {}};
   if (node.value) {
-    result.value = {node.value->grad, node.value->written ? Write::kAdd : Write::kSet};
+    result.value = {node.value->grad, node.value->written ? Write::kAdd : Write::kSet, accumulator_of(node.dtype)};
     node.value->written = true;
   }
   return result;

@@ -27,11 +27,19 @@ struct Leaf {
 struct Slot {
   void* data = nullptr;
   Write mode = Write::kSet;
+  Dtype dtype = Dtype::kF32;
+  const char* op = "";  ///< that writes it
   explicit operator bool() const { return data != nullptr; }
+  /// Throws Error(kUsage) if the op writes another type: in bf16 the gradient of a parameter is f32, that of an
+  /// activation bf16, and an op that reads either writes one of them.
   template <class T>
   Grad<T> as() const {
+    if (data && dtype != dtype_of<T>) refuse_type(dtype_of<T>);
     return {static_cast<T*>(data), mode};
   }
+
+ private:
+  [[noreturn]] void refuse_type(Dtype written) const;
 };
 
 /// A loss: a mean over samples whose gradient is a weight, not a tensor, so that one kernel writes value and weighted

@@ -15,7 +15,7 @@ void Tape::check_finite(const char* op, const char* what, const void* data, cons
   view.data = const_cast<void*>(data);
   view.shape = shape;
   view.dtype = dtype;
-  if (dtype != Dtype::kF32 && dtype != Dtype::kF64) return;
+  if (dtype == Dtype::kI32 || dtype == Dtype::kU8) return;
   const std::vector<double> values = host_values(ctx(), view);
   for (size_t i = 0; i < values.size(); ++i) {
     if (std::isfinite(values[i])) continue;
@@ -38,7 +38,8 @@ void Tape::check_gradients(const Record& r) const {
     for (uint32_t i = 0; i < output.inputs; ++i) {
       const Var& v = inputs_[output.first_input + i];
       const bool wanted = v.groups & wanted_;
-      if (wanted && v.leaf) check_finite(r.name, "gradient of a parameter", v.leaf->grad, v.shape, v.dtype);
+      if (wanted && v.leaf)
+        check_finite(r.name, "gradient of a parameter", v.leaf->grad, v.shape, accumulator_of(v.dtype));
       if (wanted && !v.leaf) {
         check_finite(r.name, "gradient of an input", nodes_[static_cast<size_t>(v.node)].grad, v.shape, v.dtype);
       }

@@ -7,8 +7,10 @@
 #include <cstdint>
 #include <initializer_list>
 #include <string>
+#include <type_traits>
 #include <vector>
 
+#include "kernels/base/bf16.h"
 #include "kernels/base/types.h"
 
 namespace hourglass {
@@ -16,6 +18,13 @@ namespace hourglass {
 /// Bytes of one element.
 size_t size_of(Dtype dtype);
 const char* name_of(Dtype dtype);
+/// The Dtype of a C++ type.
+template <class T>
+inline constexpr Dtype dtype_of = std::is_same_v<T, double>    ? Dtype::kF64
+                                  : std::is_same_v<T, float>   ? Dtype::kF32
+                                  : std::is_same_v<T, bf16>    ? Dtype::kBF16
+                                  : std::is_same_v<T, int32_t> ? Dtype::kI32
+                                                               : Dtype::kU8;
 /// That of losses, statistics and parameter gradients of tensors of `dtype`: acc_t of kernels/base/types.h.
 constexpr Dtype accumulator_of(Dtype dtype) { return dtype == Dtype::kF64 ? Dtype::kF64 : Dtype::kF32; }
 

@@ -58,13 +58,13 @@ void TrainingState::plan(int64_t step) {
   to_device(*ctx_, table_, table.data(), table.size() * sizeof(double));
   write_device(*ctx_, &words_->base, step);
   planned_until_ = step + kWindow;
-  dispatch(*ctx_, parameters_->dtype(),
-           [&](auto lane) { schedule_load(lane, planned(), &words_->step, &words_->fault); });
+  dispatch_wide(*ctx_, parameters_->dtype(),
+                [&](auto lane) { schedule_load(lane, planned(), &words_->step, &words_->fault); });
 }
 
 void TrainingState::advance() {
   const int columns = static_cast<int>(parameters_->statistic_names().size()) + 1;
-  dispatch(*ctx_, parameters_->dtype(), [&](auto lane) {
+  dispatch_wide(*ctx_, parameters_->dtype(), [&](auto lane) {
     using T = typename decltype(lane)::type;
     finish_step(lane, {kWindow, columns}, static_cast<const T*>(parameters_->statistics()), &words_->norms[0],
                 &words_->fault, log_.as<double>(), &words_->step, planned());

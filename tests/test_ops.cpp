@@ -72,6 +72,24 @@ TEST(ops, elementwise_and_shape_gradients) {
   check_gradients(f, [&] { return weighted(f, reshape(a, {2, 6})); });
 }
 
+TEST(ops, cast_hands_values_and_gradients_through) {
+  TapeFixture f;
+  Parameter& x = f.parameter("x", {3, 4});
+  f.allocate();
+  f.tape.rewind();
+  const Var y = cast(f.tape, x, Dtype::kF32), z = cast(f.tape, y, Dtype::kF64);
+  EXPECT_EQ(y.dtype, Dtype::kF32);
+  EXPECT_EQ(cast(f.tape, x, Dtype::kF64).data, f.values(x)) << "nothing to do";
+  for (int i = 0; i < 12; ++i) {
+    EXPECT_EQ(y.as<float>()[i], static_cast<float>(f.values(x)[i]));
+    EXPECT_EQ(z.as<double>()[i], static_cast<double>(y.as<float>()[i]));
+  }
+  f.tape.backward({{z, 2.5}, {y, 0.25}});
+  for (int i = 0; i < 12; ++i) EXPECT_EQ(static_cast<double*>(x.leaf.grad)[i], 2.75);
+  expect_error([&] { cast(f.tape, x, Dtype::kI32); }, Exit::kUsage, {"cast", "i32"});
+  expect_error([&] { add(f.tape, x, y); }, Exit::kUsage, {"add", "f64", "f32", "cast"});
+}
+
 TEST(ops, activation_gradients) {
   for (Activation a : kActivations) {
     TapeFixture f;

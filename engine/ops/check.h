@@ -32,9 +32,23 @@ inline void check_dtypes(const char* op, std::initializer_list<Var> inputs) {
   if (dtype == Dtype::kI32 || dtype == Dtype::kU8) refuse(op, std::string("no kernels for dtype ") + name_of(dtype));
   for (const Var& v : inputs) {
     if (v && v.dtype != dtype) {
-      refuse(op, std::string("expects one dtype, given ") + name_of(dtype) + " and " + name_of(v.dtype));
+      refuse(op, std::string("expects one dtype, given ") + name_of(dtype) + " and " + name_of(v.dtype) +
+                     "; cast one of them");
     }
   }
+}
+
+/// The same for an op whose kernels have no bf16 form.
+inline void check_wide(const char* op, std::initializer_list<Var> inputs) {
+  check_dtypes(op, inputs);
+  if (inputs.begin()->dtype == Dtype::kBF16) refuse(op, "no kernels for dtype bf16; cast its inputs to f32");
+}
+
+/// What is kept in the accumulator's dtype beside values of `of`'s: f32 beside bf16.
+inline void check_accumulator(const char* op, const char* name, const Var& of, const Var& v) {
+  if (v.dtype == accumulator_of(of.dtype)) return;
+  refuse(op, std::string(name) + " expects " + name_of(accumulator_of(of.dtype)) + " beside " + name_of(of.dtype) +
+                 ", given " + name_of(v.dtype));
 }
 
 }  // namespace hourglass

@@ -32,7 +32,7 @@ RowLossShape row_loss_shape(const char* op, const Var& y, const Var& x) {
 
 GaussianNllShape gaussian_nll_shape(const Var& y, const Var& x, const Var& log_sigma) {
   const RowLossShape rows = row_loss_shape("gaussian_nll", y, x);
-  check_dtypes("gaussian_nll", {y, log_sigma});
+  check_accumulator("gaussian_nll", "log_sigma", y, log_sigma);
   const int64_t count = log_sigma.shape.elements();
   if (count != 1 && count != rows.D) {
     refuse("gaussian_nll",
@@ -43,7 +43,7 @@ GaussianNllShape gaussian_nll_shape(const Var& y, const Var& x, const Var& log_s
 
 DiscretizedLogisticShape discretized_logistic_shape(const Var& mu, const Var& x, const Var& log_scale) {
   const RowLossShape rows = row_loss_shape("discretized_logistic", mu, x);
-  check_dtypes("discretized_logistic", {mu, log_scale});
+  check_accumulator("discretized_logistic", "log_scale", mu, log_scale);
   const int64_t count = log_scale.shape.elements();
   if (count < 1 || count > rows.D || rows.D % count != 0) {
     refuse("discretized_logistic", "log_scale expects a number of elements that divides " + std::to_string(rows.D) +
@@ -136,7 +136,7 @@ Loss gaussian_nll(Tape& tape, const Var& y, const Var& x, const Var& log_sigma) 
         const Slot dy = t.grad_slot(y), dlog_sigma = t.grad_slot(log_sigma);
         dispatch(t.ctx(), y.dtype, [&](auto lane) {
           using T = typename decltype(lane)::type;
-          gaussian_nll_loss(lane, s, y.as<const T>(), x.as<const T>(), log_sigma.as<const T>(), dloss.weight,
+          gaussian_nll_loss(lane, s, y.as<const T>(), x.as<const T>(), log_sigma.as<const acc_t<T>>(), dloss.weight,
                             dloss.value.as<acc_t<T>>(), dy.as<T>(), dlog_sigma.as<acc_t<T>>());
         });
       },
@@ -149,13 +149,13 @@ Var gaussian_nll_per_sample(Tape& tape, const Var& y, const Var& x, const Var& l
   const Var nll = tape.output({s.N}, accumulator_of(y.dtype), {y, log_sigma});
   dispatch(tape.ctx(), y.dtype, [&](auto lane) {
     using T = typename decltype(lane)::type;
-    gaussian_nll_forward(lane, s, y.as<const T>(), x.as<const T>(), log_sigma.as<const T>(), nll.as<acc_t<T>>());
+    gaussian_nll_forward(lane, s, y.as<const T>(), x.as<const T>(), log_sigma.as<const acc_t<T>>(), nll.as<acc_t<T>>());
   });
   tape.on_backward("gaussian_nll", {nll}, [s, y, x, log_sigma, nll](Tape& t) {
     const Slot dy = t.grad_slot(y), dlog_sigma = t.grad_slot(log_sigma);
     dispatch(t.ctx(), y.dtype, [&](auto lane) {
       using T = typename decltype(lane)::type;
-      gaussian_nll_backward(lane, s, y.as<const T>(), x.as<const T>(), log_sigma.as<const T>(),
+      gaussian_nll_backward(lane, s, y.as<const T>(), x.as<const T>(), log_sigma.as<const acc_t<T>>(),
                             static_cast<const acc_t<T>*>(t.output_grad(nll)), dy.as<T>(), dlog_sigma.as<acc_t<T>>());
     });
   });
@@ -172,8 +172,8 @@ Loss discretized_logistic(Tape& tape, const Var& mu, const Var& x, const Var& lo
         const Slot dmu = t.grad_slot(mu), dlog_scale = t.grad_slot(log_scale);
         dispatch(t.ctx(), mu.dtype, [&](auto lane) {
           using T = typename decltype(lane)::type;
-          discretized_logistic_loss(lane, s, mu.as<const T>(), x.as<const T>(), log_scale.as<const T>(), dloss.weight,
-                                    dloss.value.as<acc_t<T>>(), dmu.as<T>(), dlog_scale.as<acc_t<T>>());
+          discretized_logistic_loss(lane, s, mu.as<const T>(), x.as<const T>(), log_scale.as<const acc_t<T>>(),
+                                    dloss.weight, dloss.value.as<acc_t<T>>(), dmu.as<T>(), dlog_scale.as<acc_t<T>>());
         });
       },
       loss);
@@ -185,14 +185,14 @@ Var discretized_logistic_per_sample(Tape& tape, const Var& mu, const Var& x, con
   const Var nll = tape.output({s.N}, accumulator_of(mu.dtype), {mu, log_scale});
   dispatch(tape.ctx(), mu.dtype, [&](auto lane) {
     using T = typename decltype(lane)::type;
-    discretized_logistic_forward(lane, s, mu.as<const T>(), x.as<const T>(), log_scale.as<const T>(),
+    discretized_logistic_forward(lane, s, mu.as<const T>(), x.as<const T>(), log_scale.as<const acc_t<T>>(),
                                  nll.as<acc_t<T>>());
   });
   tape.on_backward("discretized_logistic", {nll}, [s, mu, x, log_scale, nll](Tape& t) {
     const Slot dmu = t.grad_slot(mu), dlog_scale = t.grad_slot(log_scale);
     dispatch(t.ctx(), mu.dtype, [&](auto lane) {
       using T = typename decltype(lane)::type;
-      discretized_logistic_backward(lane, s, mu.as<const T>(), x.as<const T>(), log_scale.as<const T>(),
+      discretized_logistic_backward(lane, s, mu.as<const T>(), x.as<const T>(), log_scale.as<const acc_t<T>>(),
                                     static_cast<const acc_t<T>*>(t.output_grad(nll)), dmu.as<T>(),
                                     dlog_scale.as<acc_t<T>>());
     });

@@ -12,8 +12,8 @@ inline Var scratch_of(Tape& tape, size_t bytes) {
 }
 
 /// Adds to a statistic, or sets it, as the step so far has it.
-inline Slot statistic_slot(Leaf* leaf) {
-  const Slot slot{leaf->grad, leaf->written ? Write::kAdd : Write::kSet};
+inline Slot statistic_slot(Leaf* leaf, Dtype dtype) {
+  const Slot slot{leaf->grad, leaf->written ? Write::kAdd : Write::kSet, dtype};
   leaf->written = true;
   return slot;
 }

@@ -81,7 +81,7 @@ Var batch_norm_inference(Tape& tape, const BatchNormShape& s, const Var& x, cons
 /// The running moments follow when the step commits.
 void record_update(Tape& tape, const Var& mean, const Var& var, void* moments, double momentum) {
   tape.on_commit([mean, var, moments, momentum](const Commit& commit) {
-    dispatch(commit.ctx, mean.dtype, [&](auto lane) {
+    dispatch_wide(commit.ctx, mean.dtype, [&](auto lane) {
       using T = typename decltype(lane)::type;
       batch_norm_update(lane, mean.shape[0], momentum, commit.fault, static_cast<acc_t<T>*>(moments),
                         mean.as<acc_t<T>>(), var.as<acc_t<T>>());
@@ -103,7 +103,7 @@ Var batch_norm(Tape& tape, const Var& x, const Var& gamma, const Var& beta, cons
   const Var y = tape.output(x.shape, x.dtype, {x, gamma, beta});
   const Var mean = tape.constant({C}, accumulator_of(x.dtype)), rstd = tape.constant(mean.shape, mean.dtype);
   const Var scratch = scratch_of(tape, batch_norm_scratch_bytes(s, size_of(mean.dtype)));
-  const Slot moments = statistic_slot(running.moments_);
+  const Slot moments = statistic_slot(running.moments_, mean.dtype);
   dispatch(tape.ctx(), x.dtype, [&](auto lane) {
     using T = typename decltype(lane)::type;
     batch_norm_forward(lane, s, x.as<const T>(), gamma.as<const T>(), beta.as<const T>(), scratch.data, y.as<T>(),

@@ -13,7 +13,7 @@ namespace hourglass {
 namespace {
 
 VectorQuantizeShape quantize_shape(const char* op, const Var& x, const Var& codebook) {
-  check_dtypes(op, {x, codebook});
+  check_wide(op, {x, codebook});
   check_rank(op, "codebook", codebook, 2);
   const int rank = x.shape.rank();
   if (rank == 0 || x.shape[rank - 1] != codebook.shape[1]) {
@@ -36,7 +36,7 @@ Quantized quantize_values(Tape& tape, const VectorQuantizeShape& s, const Var& x
   Quantized result;
   result.nearest = nearest_codebook(tape, x, codebook, report);
   const Var codes = tape.constant(x.shape, x.dtype), index = result.nearest.index;
-  dispatch(tape.ctx(), x.dtype, [&](auto lane) {
+  dispatch_wide(tape.ctx(), x.dtype, [&](auto lane) {
     using T = typename decltype(lane)::type;
     vector_quantize_forward(lane, s, codebook.as<const T>(), index.as<const int32_t>(), codes.as<T>());
   });
@@ -47,7 +47,7 @@ Quantized quantize_values(Tape& tape, const VectorQuantizeShape& s, const Var& x
       [s, x, codes, loss](Tape& t) {
         const LossGrad grad = t.loss_grad(loss);
         const Slot dx = t.grad_slot(x);
-        dispatch(t.ctx(), x.dtype, [&](auto lane) {
+        dispatch_wide(t.ctx(), x.dtype, [&](auto lane) {
           using T = typename decltype(lane)::type;
           commitment_loss(lane, s, x.as<const T>(), codes.as<const T>(), grad.weight, grad.value.as<acc_t<T>>(),
                           dx.as<T>());
@@ -63,10 +63,10 @@ NearestCode nearest_codebook(Tape& tape, const Var& x, const Var& codebook, cons
   const VectorQuantizeShape rows = quantize_shape("nearest_codebook", x, codebook);
   const NearestCodebookShape s{rows.N, rows.D, rows.K};
   const NearestCode nearest{tape.constant({s.N}, Dtype::kI32), tape.constant({s.N}, accumulator_of(x.dtype))};
-  const Var scratch =
-      scratch_of(tape, ask(tape.ctx(), x.dtype, [&](auto lane) { return nearest_codebook_scratch_bytes(lane, s); }));
+  const Var scratch = scratch_of(
+      tape, ask_wide(tape.ctx(), x.dtype, [&](auto lane) { return nearest_codebook_scratch_bytes(lane, s); }));
   tape.check_alive(x);
-  dispatch(tape.ctx(), x.dtype, [&](auto lane) {
+  dispatch_wide(tape.ctx(), x.dtype, [&](auto lane) {
     using T = typename decltype(lane)::type;
     nearest_codebook(lane, s, x.as<const T>(), codebook.as<const T>(), scratch.data, nearest.index.as<int32_t>(),
                      nearest.distance.as<acc_t<T>>(), report);
@@ -79,9 +79,9 @@ SortedCodes sort_by_code(Tape& tape, const Var& index, int K) {
     refuse("sort_by_code", std::string("index expects i32, given ") + name_of(index.dtype));
   const VectorQuantizeShape s{static_cast<int>(index.shape.elements()), 0, K};
   const SortedCodes sorted{tape.constant({int64_t{K} + 1}, Dtype::kI32), tape.constant({s.N}, Dtype::kI32)};
-  const Var scratch =
-      scratch_of(tape, ask(tape.ctx(), Dtype::kF32, [&](auto lane) { return sort_by_code_scratch_bytes(lane, s); }));
-  dispatch(tape.ctx(), Dtype::kF32, [&](auto lane) {
+  const Var scratch = scratch_of(
+      tape, ask_wide(tape.ctx(), Dtype::kF32, [&](auto lane) { return sort_by_code_scratch_bytes(lane, s); }));
+  dispatch_wide(tape.ctx(), Dtype::kF32, [&](auto lane) {
     sort_by_code(lane, s, index.as<const int32_t>(), scratch.data, sorted.offsets.as<int32_t>(),
                  sorted.order.as<int32_t>());
   });
@@ -95,8 +95,8 @@ Quantized vector_quantize(Tape& tape, const Var& x, const Var& codebook, const F
   const bool learns = tape.mode() == Mode::kTrain && codebook.groups;
   const SortedCodes sorted = learns ? sort_by_code(tape, result.nearest.index, s.K) : SortedCodes{};
   if (learns && counts) {
-    const Slot slot = statistic_slot(counts);
-    dispatch(tape.ctx(), x.dtype, [&](auto lane) {
+    const Slot slot = statistic_slot(counts, x.dtype);
+    dispatch_wide(tape.ctx(), x.dtype, [&](auto lane) {
       using T = typename decltype(lane)::type;
       code_sums(lane, s, x.as<const T>(), rows_of(sorted), slot.as<acc_t<T>>(), Grad<acc_t<T>>{});
     });
@@ -106,7 +106,7 @@ Quantized vector_quantize(Tape& tape, const Var& x, const Var& codebook, const F
       [s, x, codebook, sorted, loss](Tape& t) {
         const LossGrad grad = t.loss_grad(loss);
         const Slot dcodebook = t.grad_slot(codebook);
-        dispatch(t.ctx(), x.dtype, [&](auto lane) {
+        dispatch_wide(t.ctx(), x.dtype, [&](auto lane) {
           using T = typename decltype(lane)::type;
           codebook_loss(lane, s, x.as<const T>(), codebook.as<const T>(), rows_of(sorted), grad.weight,
                         grad.value.as<acc_t<T>>(), dcodebook.as<acc_t<T>>());
@@ -123,7 +123,7 @@ Var code_vectors(Tape& tape, const Var& index, const Var& codebook) {
   const int64_t rows = index.shape.elements();
   const VectorQuantizeShape s{static_cast<int>(rows), codebook.shape[1], codebook.shape[0]};
   const Var codes = tape.constant({rows, s.D}, codebook.dtype);
-  dispatch(tape.ctx(), codebook.dtype, [&](auto lane) {
+  dispatch_wide(tape.ctx(), codebook.dtype, [&](auto lane) {
     using T = typename decltype(lane)::type;
     vector_quantize_forward(lane, s, codebook.as<const T>(), index.as<const int32_t>(), codes.as<T>());
   });
@@ -141,7 +141,7 @@ EmaCodebook::EmaCodebook(Parameters& parameters, const std::string& name, int K,
 
 void EmaCodebook::start(const Context& ctx) const {
   const CodebookEmaShape s{0, codebook_->shape[1], codebook_->shape[0]};
-  dispatch(ctx, codebook_->var.dtype, [&](auto lane) {
+  dispatch_wide(ctx, codebook_->var.dtype, [&](auto lane) {
     using T = typename decltype(lane)::type;
     start_codebook_ema(lane, s, CodebookEma<T>{counts_->var.as<T>(), sums_->var.as<T>(), codebook_->var.as<T>()});
   });
@@ -153,8 +153,8 @@ Quantized EmaCodebook::quantize(Tape& tape, const Var& x, const Noise& restart, 
   const Quantized result = quantize_values(tape, s, x, codebook, report);
   if (tape.mode() != Mode::kTrain) return result;
   const SortedCodes sorted = sort_by_code(tape, result.nearest.index, s.K);
-  const Slot step_counts = statistic_slot(step_counts_), step_sums = statistic_slot(step_sums_);
-  dispatch(tape.ctx(), x.dtype, [&](auto lane) {
+  const Slot step_counts = statistic_slot(step_counts_, x.dtype), step_sums = statistic_slot(step_sums_, x.dtype);
+  dispatch_wide(tape.ctx(), x.dtype, [&](auto lane) {
     using T = typename decltype(lane)::type;
     code_sums(lane, s, x.as<const T>(), rows_of(sorted), step_counts.as<acc_t<T>>(), step_sums.as<acc_t<T>>());
   });
@@ -164,7 +164,7 @@ Quantized EmaCodebook::quantize(Tape& tape, const Var& x, const Noise& restart, 
   tape.on_commit([shape, options, x, codebook, counts, sums, new_counts, new_sums, restart](const Commit& commit) {
     Noise noise = restart;
     noise.step = commit.step;
-    dispatch(commit.ctx, x.dtype, [&](auto lane) {
+    dispatch_wide(commit.ctx, x.dtype, [&](auto lane) {
       using T = typename decltype(lane)::type;
       codebook_ema_update(lane, shape, options, commit.fault, static_cast<const T*>(new_counts),
                           static_cast<const T*>(new_sums), x.as<const T>(), noise,
@@ -177,13 +177,13 @@ Quantized EmaCodebook::quantize(Tape& tape, const Var& x, const Noise& restart, 
 void add_code_usage(Tape& tape, const Var& index, int K, int64_t* usage) {
   const SortedCodes sorted = sort_by_code(tape, index, K);
   const VectorQuantizeShape s{static_cast<int>(index.shape.elements()), 0, K};
-  dispatch(tape.ctx(), Dtype::kF32, [&](auto lane) { add_code_usage(lane, s, rows_of(sorted), usage); });
+  dispatch_wide(tape.ctx(), Dtype::kF32, [&](auto lane) { add_code_usage(lane, s, rows_of(sorted), usage); });
 }
 
 void add_code_counts_on_commit(Tape& tape, const Leaf* counts, Dtype dtype, int K, int64_t* usage) {
   const void* const added = counts->grad;
   tape.on_commit([added, dtype, K, usage](const Commit& commit) {
-    dispatch(commit.ctx, dtype, [&](auto lane) {
+    dispatch_wide(commit.ctx, dtype, [&](auto lane) {
       using T = typename decltype(lane)::type;
       add_code_counts(lane, VectorQuantizeShape{0, 0, K}, static_cast<const T*>(added), commit.fault, usage);
     });

@@ -2,6 +2,7 @@
 #include "engine/dispatch.h"
 #include "engine/ops.h"
 #include "engine/ops/check.h"
+#include "kernels/cast.h"
 #include "kernels/columns.h"
 #include "kernels/fill.h"
 
@@ -22,6 +23,39 @@ Var full(Tape& tape, const Shape& shape, Dtype dtype, double value) {
   dispatch(tape.ctx(), dtype, [&](auto lane) {
     using T = typename decltype(lane)::type;
     fill(lane, FillShape{shape.elements()}, Weight{value}, y.as<T>());
+  });
+  return y;
+}
+
+namespace {
+
+template <class T>
+constexpr bool kOnCuda = std::is_same_v<std::remove_cvref_t<T>, cuda::Lane<typename std::remove_cvref_t<T>::type>>;
+
+void cast_values(const Context& ctx, int64_t n, const void* x, Dtype from, const Slot& y) {
+  dispatch(ctx, from, [&](auto lane) {
+    using From = typename decltype(lane)::type;
+    dispatch(ctx, y.dtype, [&](auto to) {
+      if constexpr (kOnCuda<decltype(lane)> == kOnCuda<decltype(to)>) {
+        cast(lane, CastShape{n}, static_cast<const From*>(x), y.as<typename decltype(to)::type>());
+      }
+    });
+  });
+}
+
+}  // namespace
+
+Var cast(Tape& tape, const Var& x, Dtype dtype) {
+  check_dtypes("cast", {x});
+  if (dtype == Dtype::kI32 || dtype == Dtype::kU8)
+    refuse("cast", std::string("no kernels for dtype ") + name_of(dtype));
+  if (x.dtype == dtype) return x;
+  const Var y = tape.output(x.shape, dtype, {x});
+  cast_values(tape.ctx(), x.shape.elements(), x.data, x.dtype, {y.data, Write::kSet, dtype});
+  tape.on_backward("cast", {y}, [x, y](Tape& t) {
+    // Of a parameter it is kept in f32, whatever x is.
+    const Slot dx = t.grad_slot(x);
+    cast_values(t.ctx(), x.shape.elements(), t.output_grad(y), y.dtype, dx);
   });
   return y;
 }
