@@ -208,8 +208,9 @@ void add_training_rows(TrainOptions& o, OptionTable& table) {
           unset("off", {"clip-norm", &o.clip_norm, "X", "bound of the gradient's global L2 norm", at_least(0)}),
           unset("off", {"clip-value", &o.clip_value, "X", "bound of each element of the gradient", at_least(0)}),
           {"precision", &o.precision, "NAME",
-           "tf32: on CUDA, products and convolutions round their operands (docs/precision.md)",
-           one_of({"fp32", "tf32"})},
+           "on CUDA tf32: products and convolutions round their operands; bf16: activations and weights are bf16 "
+           "(docs/precision.md)",
+           one_of({"fp32", "tf32", "bf16"})},
       });
 }
 

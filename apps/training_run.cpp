@@ -140,7 +140,9 @@ std::string TrainingRun::header() const {
   for (const Parameter& p : parameters.all()) {
     layers += "  " + p.name + std::string(p.name.size() < 20 ? 20 - p.name.size() : 1, ' ') + to_string(p.shape) + "\n";
   }
-  const size_t slabs = static_cast<size_t>(parameters.slab_elements()) * sizeof(float);
+  const auto elements = static_cast<size_t>(parameters.slab_elements());
+  const size_t slabs = (2 + trainer_.moments()) * elements * sizeof(float);
+  const size_t shadows = parameters.shadows() ? elements * sizeof(bf16) : 0;
   std::vector<std::pair<std::string, std::string>> rows = {
       {"data", dataset_.name + ": " + count_text(static_cast<int64_t>(dataset_.train.size())) + " training, " +
                    count_text(static_cast<int64_t>(dataset_.val.size())) + " validation, " +
@@ -154,7 +156,7 @@ std::string TrainingRun::header() const {
       {"steps", count_text(total_steps_)},
       {"precision", describe(trainer_.options().precision)},
       {"parameters", count_text(parameters.count())},
-      {"memory", format_bytes((2 + trainer_.moments()) * slabs) + " for values, gradients and moments, " +
+      {"memory", format_bytes(slabs + shadows) + " for values, gradients and moments, " +
                      format_bytes(runtime_.arena().reserved()) + " for a step" +
                      (trainer_.streams() ? ", and images brought batch by batch" : "")}};
   return aligned(rows) + layers;

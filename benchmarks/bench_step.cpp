@@ -5,7 +5,8 @@
 // `emulated` and its times mean nothing. The networks: the VAE 784-400-20, and those of the presets conv-vae and
 // keras-conv, and the default VQ-VAE.
 // Usage: bench_step [--device cpu|cuda] [--threads N] [--seconds S] [--model vae|conv-vae|conv-ae|vqvae ...]
-//                   [--batch B ...]
+//                   [--batch B ...] [--precision fp32|tf32|bf16 ...]
+// On a CUDA device all precisions unless some are named; always fp32 on the CPU.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -57,6 +58,7 @@ std::vector<StepCase> step_cases() {
 struct Options {
   std::vector<std::string> devices, models;
   std::vector<int> batches;
+  std::vector<Precision> precisions;
   int threads = 0;
   double seconds = 3;
 };
@@ -72,7 +74,7 @@ std::vector<uint8_t> random_images(int samples) {
 
 /// Prints a line and returns the launches of a captured step; `launches`: what to print where nothing is captured.
 int measure(const StepCase& network, const std::vector<uint8_t>& images, int batch, const std::string& device,
-            bool capture, int launches, const Options& options) {
+            Precision precision, bool capture, int launches, const Options& options) {
   Runtime runtime({device, options.threads, capture});
   const int samples = static_cast<int>(images.size() / kPixels);
   std::vector<int32_t> split(static_cast<size_t>(samples));
@@ -80,6 +82,7 @@ int measure(const StepCase& network, const std::vector<uint8_t>& images, int bat
   TrainerOptions training;
   training.model = network.config;
   training.batch.batch = batch;
+  training.precision = precision;
   Trainer trainer(runtime, {images.data(), Dtype::kU8, samples, kPixels}, split, training);
   const bool cuda = device != "cpu";
   // A block ends with a copy of the log to the host: long blocks, so that a step pays for its share of it only.
@@ -98,12 +101,13 @@ int measure(const StepCase& network, const std::vector<uint8_t>& images, int bat
   const auto at = [&](double q) { return rates[static_cast<size_t>(q * static_cast<double>(rates.size() - 1))]; };
   if (capture && cuda) launches = trainer.nodes();
   std::printf(
-      "{\"benchmark\": \"step/%s\", \"device\": \"%s\", \"form\": \"%s\", \"dtype\": \"f32\", \"batch\": "
+      "{\"benchmark\": \"step/%s\", \"device\": \"%s\", \"form\": \"%s\", \"dtype\": \"%s\", \"batch\": "
       "%d, "
       "\"threads\": %d, \"images_per_second\": %.0f, \"p10\": %.0f, \"p90\": %.0f, \"step_us\": %.2f, \"launches\": "
       "%d, \"blocks\": %zu}\n",
       network.title, cuda && bench::kEmulated ? "emulated" : device.c_str(), cuda && capture ? "captured" : "eager",
-      batch, runtime.threads(), at(0.5), at(0.1), at(0.9), 1e6 * batch / at(0.5), launches, rates.size());
+      precision == Precision::kFp32 ? "f32" : name_of(precision), batch, runtime.threads(), at(0.5), at(0.1), at(0.9),
+      1e6 * batch / at(0.5), launches, rates.size());
   std::fflush(stdout);
   return launches;
 }
@@ -115,6 +119,7 @@ Options parse(int argc, char** argv) {
     if (!std::strcmp(argv[i], "--threads")) options.threads = std::atoi(argv[i + 1]);
     if (!std::strcmp(argv[i], "--seconds")) options.seconds = std::atof(argv[i + 1]);
     if (!std::strcmp(argv[i], "--model")) options.models.push_back(argv[i + 1]);
+    if (!std::strcmp(argv[i], "--precision")) options.precisions.push_back(parse_precision(argv[i + 1]));
     if (!std::strcmp(argv[i], "--batch")) options.batches.push_back(std::atoi(argv[i + 1]));
   }
   if (options.devices.empty()) {
@@ -122,6 +127,22 @@ Options parse(int argc, char** argv) {
     if (bench::device_usable()) options.devices.push_back("cuda");
   }
   return options;
+}
+
+std::vector<Precision> precisions_on(const std::string& device, const Options& options) {
+  if (device == "cpu") return {Precision::kFp32};
+  if (!options.precisions.empty()) return options.precisions;
+  if (bench::kEmulated) return {Precision::kFp32};
+  return {Precision::kFp32, Precision::kTf32, Precision::kBf16};
+}
+
+/// Both forms on CUDA.
+void measure_forms(const StepCase& network, const std::vector<uint8_t>& images, int batch, const std::string& device,
+                   const Options& options) {
+  for (const Precision precision : precisions_on(device, options)) {
+    const int launches = device == "cpu" ? 0 : measure(network, images, batch, device, precision, true, 0, options);
+    measure(network, images, batch, device, precision, false, launches, options);
+  }
 }
 
 /// All of them, unless --model names some.
@@ -133,15 +154,14 @@ bool chosen(const StepCase& network, const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const Options options = parse(argc, argv);
   try {
+    const Options options = parse(argc, argv);
     const std::vector<uint8_t> images = random_images(60000);
     for (const StepCase& network : step_cases()) {
       if (!chosen(network, options)) continue;
       for (const std::string& device : options.devices) {
         for (const int batch : options.batches.empty() ? network.batches : options.batches) {
-          const int launches = device == "cpu" ? 0 : measure(network, images, batch, device, true, 0, options);
-          measure(network, images, batch, device, false, launches, options);
+          measure_forms(network, images, batch, device, options);
         }
       }
     }

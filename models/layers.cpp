@@ -8,7 +8,7 @@ namespace {
 Init fan_in(double inputs) { return Init::uniform(1 / std::sqrt(inputs)); }
 
 /// Empty where there is none.
-Var value_of(const Parameter* p) { return p ? p->var : Var{}; }
+Var beside(const Parameter* p, Dtype dtype) { return p ? p->beside(dtype) : Var{}; }
 }  // namespace
 
 Linear::Linear(Parameters& parameters, const std::string& name, int in, int out, Activation a, Groups group,
@@ -25,7 +25,7 @@ Linear::Linear(Parameters& parameters, const std::string& name, const Linear& en
       transposed(true) {}
 
 Var Linear::operator()(Tape& tape, const Var& x) const {
-  return linear(tape, x, *weight, value_of(bias), activation, transposed);
+  return linear(tape, x, weight->beside(x.dtype), beside(bias, x.dtype), activation, transposed);
 }
 
 namespace {
@@ -80,8 +80,9 @@ Convolution::Convolution(Parameters& parameters, const std::string& name, const 
       transposed(l.kind == LayerKind::kConvTranspose) {}
 
 Var Convolution::operator()(Tape& tape, const Var& x, const Var& residual) const {
-  if (transposed) return conv_transpose2d(tape, x, *weight, value_of(bias), options, activation, residual);
-  return conv2d(tape, x, *weight, value_of(bias), options, activation, residual);
+  const Var w = weight->beside(x.dtype), b = beside(bias, x.dtype);
+  if (transposed) return conv_transpose2d(tape, x, w, b, options, activation, residual);
+  return conv2d(tape, x, w, b, options, activation, residual);
 }
 
 Normalization::Normalization(Parameters& parameters, const std::string& name, const LayerSpec& l, Activation a,
@@ -94,7 +95,8 @@ Normalization::Normalization(Parameters& parameters, const std::string& name, co
 }
 
 Var Normalization::operator()(Tape& tape, const Var& x) const {
-  const Var y = running ? batch_norm(tape, x, *gamma, *beta, *running) : group_norm(tape, x, *gamma, *beta, groups);
+  const Var scale = gamma->beside(x.dtype), shift = beta->beside(x.dtype);
+  const Var y = running ? batch_norm(tape, x, scale, shift, *running) : group_norm(tape, x, scale, shift, groups);
   return activation == Activation::kNone ? y : hourglass::activation(tape, y, activation);
 }
 

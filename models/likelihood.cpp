@@ -28,20 +28,21 @@ Loss Likelihood::nll(Tape& tape, const Var& y, const Var& x) const {
   if (kind_ == LikelihoodKind::kBernoulli) return bernoulli_nll(tape, y, x);
   if (kind_ == LikelihoodKind::kLogistic) return discretized_logistic(tape, y, x, *learned_);
   if (optimal_sigma_) return optimal_gaussian_nll(tape, y, x);
-  return gaussian_nll(tape, y, x, log_sigma(tape, y.dtype));
+  return gaussian_nll(tape, y, x, log_sigma(tape, accumulator_of(y.dtype)));
 }
 
 Loss Likelihood::nll(Tape& tape, const Network& decoder, const Var& z, const Var& x) const {
   const Linear* last = decoder.linear_end();
   if (kind_ != LikelihoodKind::kBernoulli || !last) return nll(tape, decoder(tape, z), x);
-  return linear_bce(tape, decoder.without_last(tape, z), *last->weight, *last->bias, x, last->transposed);
+  const Var h = decoder.without_last(tape, z);
+  return linear_bce(tape, h, last->weight->beside(h.dtype), last->bias->beside(h.dtype), x, last->transposed);
 }
 
 Var Likelihood::nll_per_sample(Tape& tape, const Var& y, const Var& x) const {
   if (kind_ == LikelihoodKind::kBernoulli) return bernoulli_nll_per_sample(tape, y, x);
   if (kind_ == LikelihoodKind::kLogistic) return discretized_logistic_per_sample(tape, y, x, *learned_);
   if (optimal_sigma_) return squared_error_per_sample(tape, y, x);
-  return gaussian_nll_per_sample(tape, y, x, log_sigma(tape, y.dtype));
+  return gaussian_nll_per_sample(tape, y, x, log_sigma(tape, accumulator_of(y.dtype)));
 }
 
 Var Likelihood::mean(Tape& tape, const Var& y) const {

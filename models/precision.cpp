@@ -13,6 +13,8 @@ struct Row {
 constexpr Row kRows[] = {
     {Precision::kFp32, "fp32", "float, multiplied in full"},
     {Precision::kTf32, "tf32", "float; matrix products and convolutions round their operands to 10 bits of mantissa"},
+    {Precision::kBf16, "bf16",
+     "activations and weights in bf16, sums, parameters, their gradients and losses in float"},
 };
 
 const Row& row_of(Precision precision) {

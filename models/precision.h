@@ -12,9 +12,10 @@ namespace hourglass {
 enum class Precision : uint8_t {
   kFp32,  ///< float, multiplied in full
   kTf32,  ///< float; matrix products and convolutions round their operands to tf32
+  kBf16,  ///< activations and weights in bf16, sums in float; parameters, their gradients, losses, statistics in float
 };
 
-const char* name_of(Precision precision);  ///< "fp32", "tf32"
+const char* name_of(Precision precision);  ///< "fp32", "tf32", "bf16"
 /// Throws Error(kUsage) for another name.
 Precision parse_precision(const std::string& name);
 /// For the header of a run: "tf32: ...".

@@ -35,9 +35,15 @@ Runtime& checked(Runtime& runtime, const TrainerOptions& options) {
   return runtime;
 }
 
+/// Batches are gathered as what the step computes in, and all else follows from them.
+Dtype activations_of(const TrainerOptions& options) {
+  return options.precision == Precision::kBf16 ? Dtype::kBF16 : options.dtype;
+}
+
 /// Parameters are allocated between the model, which names them, and the training state, which measures them.
-const Parameters& allocated(Parameters& parameters, uint32_t seed, const Context& ctx) {
-  parameters.allocate(seed, ctx);
+const Parameters& allocated(Parameters& parameters, const TrainerOptions& options, const Context& ctx) {
+  if (options.precision == Precision::kBf16) parameters.keep_shadows();
+  parameters.allocate(options.batch.seed, ctx);
   return parameters;
 }
 
@@ -52,11 +58,11 @@ Trainer::Trainer(Runtime& runtime, const SampleStore& store, const std::vector<i
       vqvae_(dynamic_cast<const VqVae*>(model_.get())),
       reconstruction_(parameters_.statistic("reconstruction")),
       second_(parameters_.statistic(vqvae_ ? "commitment_loss" : "kl")),
-      state_(runtime.ctx(), allocated(parameters_, options.batch.seed, runtime.ctx())),
+      state_(runtime.ctx(), allocated(parameters_, options, runtime.ctx())),
       beta_(state_.schedule([this](int64_t step) { return beta_at(step); })),
       optimizer_(parameters_, state_, state_.schedule([this](int64_t step) { return options_.lr.at(step); }),
                  options.optimizer),
-      source_(runtime.ctx(), store, split, options.batch, options.dtype),
+      source_(runtime.ctx(), store, split, options.batch, activations_of(options)),
       tape_(runtime.ctx(), runtime.arena()) {
   if (store.columns != options.model.pixels()) {
     throw Error(Exit::kData, "images of " + std::to_string(store.columns) + " values, the model expects " +
@@ -217,6 +223,7 @@ std::vector<StateTensor> Trainer::state_tensors() {
 
 void Trainer::restore(const SafetensorsFile& file) {
   hourglass::restore(file, state_tensors(), runtime_->ctx());
+  parameters_.refresh_shadows(runtime_->ctx());
   if (saved_step_ < 0) {
     throw Error(Exit::kCheckpoint,
                 "training/step expects at least 0, the checkpoint has " + std::to_string(saved_step_));

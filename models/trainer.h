@@ -47,7 +47,7 @@ struct TrainerOptions {
   int micro_batches = 1;        ///< gradients of a batch are accumulated over this many parts; must divide the batch
   bool detect_anomaly = false;  ///< look for non-finite values after each op
   Precision precision = Precision::kFp32;
-  Dtype dtype = Dtype::kF32;
+  Dtype dtype = Dtype::kF32;  ///< of the parameters
 };
 
 /// Means over the steps since the last log point.

@@ -69,11 +69,15 @@ Vae::Output Vae::forward(Tape& tape, const Var& x, const Noise& noise) const {
   return out;
 }
 
+GaussianLatent Vae::latent(Tape& tape, const Var& x, const Noise& noise) const {
+  if (head_.size() != 1) return gaussian_latent(tape, head(tape, x), noise);
+  const Var h = encoder_(tape, x);
+  return gaussian_head(tape, h, head_[0].weight->beside(h.dtype), head_[0].bias->beside(h.dtype), noise);
+}
+
 LossTerms Vae::train(Tape& tape, const Batch& batch, int samples) const {
   const Noise noise = named(batch.noise, "train/latent", samples);
-  const GaussianLatent latent =
-      head_.size() == 1 ? gaussian_head(tape, encoder_(tape, batch.input()), *head_[0].weight, *head_[0].bias, noise)
-                        : gaussian_latent(tape, head(tape, batch.input()), noise);
+  const GaussianLatent latent = this->latent(tape, batch.input(), noise);
   return {likelihood().nll(tape, decoder_, latent.z, batch.x), latent.kl};
 }
 

@@ -40,6 +40,8 @@ class Vae : public Model {
 
  private:
   Var head(Tape& tape, const Var& x) const;
+  /// A draw of z and its KL, fused with the head where it is one layer.
+  GaussianLatent latent(Tape& tape, const Var& x, const Noise& noise) const;
   Posterior split(Tape& tape, const Var& head) const;
 
   Network encoder_;

@@ -41,7 +41,8 @@ void VqVae::start(const Context& ctx) const {
 const Leaf* VqVae::code_counts() const { return average_ ? average_->step_counts() : learned_counts_; }
 
 Var VqVae::vectors(Tape& tape, const Var& x) const {
-  return reshape(encoder_(tape, x), {x.shape[0], grid_.height, grid_.width, grid_.channels});
+  const Var z = cast(tape, encoder_(tape, x), accumulator_of(x.dtype));
+  return reshape(z, {x.shape[0], grid_.height, grid_.width, grid_.channels});
 }
 
 Quantized VqVae::quantize(Tape& tape, const Var& z, const Batch& batch) const {
@@ -55,7 +56,8 @@ VqVae::Output VqVae::forward(Tape& tape, const Batch& batch) const {
   Output out;
   out.z = vectors(tape, batch.input());
   out.quantized = quantize(tape, out.z, batch);
-  out.y = decoder_(tape, reshape(out.quantized.codes, {out.z.shape[0], grid_.elements()}));
+  const Var codes = cast(tape, out.quantized.codes, batch.x.dtype);
+  out.y = decoder_(tape, reshape(codes, {out.z.shape[0], grid_.elements()}));
   return out;
 }
 

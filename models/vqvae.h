@@ -30,7 +30,7 @@ class VqVae : public Model {
   static Inference load(const std::string& path, const RuntimeOptions& options = {});
 
   struct Output {
-    Var z;                ///< (N, H', W', D), before the quantiser
+    Var z;                ///< (N, H', W', D), before the quantiser, which computes in f32 beside bf16
     Quantized quantized;  ///< its codes are what the decoder takes
     Var y;                ///< (N, pixels): the mean
   };

@@ -78,24 +78,24 @@ TEST_F(DeviceProgram, TrainsInThePrecisionThatIsAskedFor) {
     words.insert(words.end(), more.begin(), more.end());
     return run(words);
   };
-  const Outcome outcome = with(training, {"--steps", "3", "--precision", "tf32"});
+  const Outcome outcome = with(training, {"--steps", "3", "--precision", "bf16"});
   EXPECT_EQ(outcome.exit, 0) << outcome.err;
-  EXPECT_TRUE(says(outcome.err, "  precision   tf32: ")) << outcome.err;
-  EXPECT_TRUE(says(outcome.err, "--precision tf32")) << outcome.err;
-  EXPECT_TRUE(says(read_text_file(folder_ / "run" / "config.toml"), "precision = \"tf32\"\n"));
+  EXPECT_TRUE(says(outcome.err, "  precision   bf16: ")) << outcome.err;
+  EXPECT_TRUE(says(outcome.err, "--precision bf16")) << outcome.err;
+  EXPECT_TRUE(says(read_text_file(folder_ / "run" / "config.toml"), "precision = \"bf16\"\n"));
   const Outcome info = run({"info", of_run, "--json"});
-  const std::string record = "\"precision\":\"tf32\"";
+  const std::string record = "\"precision\":\"bf16\"";
   const size_t first = info.out.find(record);
   EXPECT_NE(first, std::string::npos) << info.out;
   EXPECT_NE(info.out.find(record, first + 1), std::string::npos) << "of the run and of the checkpoint: " << info.out;
   // Another precision would be another run; the stored one goes on unasked, but not on the CPU.
   const Outcome other = with({"train"}, {"--out", of_run, "--resume", "--steps", "5", "--precision", "fp32"});
   EXPECT_EQ(other.exit, 2);
-  EXPECT_TRUE(says(other.err, "precision = \"tf32\"") && says(other.err, "given fp32")) << other.err;
+  EXPECT_TRUE(says(other.err, "precision = \"bf16\"") && says(other.err, "given fp32")) << other.err;
   EXPECT_EQ(with({"train"}, {"--out", of_run, "--resume", "--steps", "5"}).exit, 0);
   const Outcome on_cpu = with({"train"}, {"--out", of_run, "--resume", "--steps", "6", "--device", "cpu"});
   EXPECT_EQ(on_cpu.exit, 2);
-  EXPECT_TRUE(says(on_cpu.err, "--precision tf32 expects a CUDA device")) << on_cpu.err;
+  EXPECT_TRUE(says(on_cpu.err, "--precision bf16 expects a CUDA device")) << on_cpu.err;
   EXPECT_EQ(run({"eval", of_run, "--device", "cpu", "--json"}).exit, 0) << "what is trained is used anywhere";
 }
 

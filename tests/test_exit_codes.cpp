@@ -54,10 +54,12 @@ class ExitCodes : public ::testing::Test {
 };
 
 TEST_F(ExitCodes, Usage2PrecisionOfAnotherDevice) {
-  expect_refused(train("shapes:8:100", {"--device", "cpu", "--precision", "tf32"}), 2,
-                 {"--precision tf32 expects a CUDA device", "CPU"});
+  for (const std::string precision : {"tf32", "bf16"}) {
+    expect_refused(train("shapes:8:100", {"--device", "cpu", "--precision", precision}), 2,
+                   {"--precision " + precision + " expects a CUDA device", "CPU"});
+  }
   EXPECT_FALSE(fs::exists(at("run"))) << "refused before a folder is touched";
-  expect_refused(train("shapes:8:100", {"--precision", "fp16"}), 2, {"--precision", "fp32", "tf32", "fp16"});
+  expect_refused(train("shapes:8:100", {"--precision", "fp16"}), 2, {"--precision", "fp32", "tf32", "bf16", "fp16"});
 }
 
 TEST_F(ExitCodes, Data3MissingEmptyOrTruncated) {
