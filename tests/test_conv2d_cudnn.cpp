@@ -25,27 +25,24 @@ class Conv2dCudnn : public CudaTest {
 
 #if defined(HOURGLASS_HAS_CUDNN)
 
-constexpr Conv2dProduct kProducts[] = {Conv2dProduct::kForward, Conv2dProduct::kBackwardInput,
-                                       Conv2dProduct::kBackwardWeight};
+using Product = Conv2dProduct;
+using Lane = Conv2dLane;
 
 /// Relative L2. cuDNN's fastest algorithm may be Winograd's, which rounds sums and differences of its operands; a wrong
 /// tap or pixel is an error of about 1.
-Tolerance cudnn_tolerance(Conv2dLane lane) { return {lane == Conv2dLane::kFp32 ? 3e-5 : 1.5e-2}; }
+Tolerance cudnn_tolerance(Lane lane) { return {lane == Lane::kFp32 ? 3e-5 : 1.5e-2}; }
 
 template <class T>
 struct Operands {
   explicit Operands(const Conv2dOperands<T>& o) : x(o.x), w(o.w), y(o.y), bias(o.bias) {}
   DeviceArray<T> x, w, y, bias;
 
-  const T* in(Conv2dProduct product) const { return product == Conv2dProduct::kBackwardInput ? y.data() : x.data(); }
-  const T* other(Conv2dProduct product) const {
-    return product == Conv2dProduct::kBackwardWeight ? y.data() : w.data();
-  }
+  const T* in(Product product) const { return product == Product::kBackwardInput ? y.data() : x.data(); }
+  const T* other(Product product) const { return product == Product::kBackwardWeight ? y.data() : w.data(); }
 };
 
 template <class T>
-std::vector<float> by_cudnn(const Context& ctx, Conv2dProduct product, const Conv2dShape& s,
-                            const Conv2dOperands<T>& o) {
+std::vector<float> by_cudnn(const Context& ctx, Product product, const Conv2dShape& s, const Conv2dOperands<T>& o) {
   const Operands<T> device(o);
   DeviceArray<T> out(output_size(product, s));
   const bench::CudnnConv2d<T> cudnn(ctx, product, s, device.in(product), device.other(product), out.data());
@@ -59,7 +56,7 @@ std::vector<float> by_cudnn(const Context& ctx, Conv2dProduct product, const Con
 
 /// Whether cuDNN has the product of this shape; if so, each technique is held to it.
 template <class T>
-bool compare(Conv2dProduct product, const Conv2dShape& s, Conv2dLane lane, const Conv2dOperands<T>& o) {
+bool compare(Product product, const Conv2dShape& s, Lane lane, const Conv2dOperands<T>& o) {
   const Context ctx = with_math(cuda_context(), lane);
   std::vector<float> result;
   try {
@@ -77,7 +74,7 @@ bool compare(Conv2dProduct product, const Conv2dShape& s, Conv2dLane lane, const
 
 /// Every shape; at least one must have been cuDNN's too. `bias_relu`: forward with both.
 template <class T>
-void compare_all(Conv2dProduct product, Conv2dLane lane, bool bias_relu = false) {
+void compare_all(Product product, Lane lane, bool bias_relu = false) {
   int compared = 0;
   std::string left_out;
   for_each_conv2d_case([&](const Conv2dShape& s, bool) {
@@ -97,16 +94,16 @@ void compare_all(Conv2dProduct product, Conv2dLane lane, bool bias_relu = false)
   testing::Test::RecordProperty("left_out", left_out);
 }
 
-TEST_F(Conv2dCudnn, Float) {
-  for (Conv2dProduct product : kProducts) compare_all<float>(product, Conv2dLane::kFp32);
-}
-TEST_F(Conv2dCudnn, Tf32) {
-  for (Conv2dProduct product : kProducts) compare_all<float>(product, Conv2dLane::kTf32);
-}
-TEST_F(Conv2dCudnn, Bf16) {
-  for (Conv2dProduct product : kProducts) compare_all<bf16>(product, Conv2dLane::kBf16);
-}
-TEST_F(Conv2dCudnn, BiasAndRelu) { compare_all<float>(Conv2dProduct::kForward, Conv2dLane::kFp32, true); }
+TEST_F(Conv2dCudnn, Forward) { compare_all<float>(Product::kForward, Lane::kFp32); }
+TEST_F(Conv2dCudnn, BackwardInput) { compare_all<float>(Product::kBackwardInput, Lane::kFp32); }
+TEST_F(Conv2dCudnn, BackwardWeight) { compare_all<float>(Product::kBackwardWeight, Lane::kFp32); }
+TEST_F(Conv2dCudnn, ForwardTf32) { compare_all<float>(Product::kForward, Lane::kTf32); }
+TEST_F(Conv2dCudnn, BackwardInputTf32) { compare_all<float>(Product::kBackwardInput, Lane::kTf32); }
+TEST_F(Conv2dCudnn, BackwardWeightTf32) { compare_all<float>(Product::kBackwardWeight, Lane::kTf32); }
+TEST_F(Conv2dCudnn, ForwardBf16) { compare_all<bf16>(Product::kForward, Lane::kBf16); }
+TEST_F(Conv2dCudnn, BackwardInputBf16) { compare_all<bf16>(Product::kBackwardInput, Lane::kBf16); }
+TEST_F(Conv2dCudnn, BackwardWeightBf16) { compare_all<bf16>(Product::kBackwardWeight, Lane::kBf16); }
+TEST_F(Conv2dCudnn, BiasAndRelu) { compare_all<float>(Product::kForward, Lane::kFp32, true); }
 
 #else
 
