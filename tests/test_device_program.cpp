@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The program on machines that the emulator pretends to be: what it says first, what it warns of, and how it ends.
 #include "engine/io/files.h"
+#include "engine/io/npy.h"
 #include "tests/file_checks.h"
 #include "tests/program.h"
 
@@ -106,6 +107,30 @@ TEST_F(DeviceProgram, AutoIsTheCpuAndDoctorSaysWhy) {
   EXPECT_EQ(doctor.exit, 0) << doctor.err;
   EXPECT_TRUE(says(doctor.out, "cuda") && says(doctor.out, "emulated")) << doctor.out;
   EXPECT_TRUE(says(doctor.out, "this build emulates CUDA")) << doctor.out;
+}
+
+TEST_F(DeviceProgram, ClustersAndCodesAreThoseOfTheCpu) {
+  const auto at = [&](const std::string& name) { return (folder_ / name).string(); };
+  const auto expect_done = [&](Words words, const std::string& device) {
+    words.insert(words.end(), {"--device", device, "--threads", "1", "--quiet"});
+    const Outcome outcome = run(words);
+    ASSERT_EQ(outcome.exit, 0) << outcome.err;
+  };
+  expect_done({"train", "vqvae", "--data", "shapes:8:60", "--batch", "20", "--steps", "20", "--encoder", "conv 2 4 2",
+               "--codebook-size", "4", "--code-dim", "2", "--out", at("vq")},
+              "cpu");
+  for (const std::string device : {"cpu", "cuda"}) {
+    expect_done({"kmeans", "--data", "shapes:8:60", "--k", "3", "--iterations", "3", "--out", at(device)}, device);
+    expect_done({"encode", at("vq"), "--out", at(device + "/codes.npy")}, device);
+    expect_done({"decode", at("vq"), "--codes", at("cpu/codes.npy"), "--out", at(device + "/images.npy")}, device);
+  }
+  for (const char* name : {"assignments.npy", "codes.npy"}) {
+    EXPECT_EQ(read_file(folder_ / "cpu" / name), read_file(folder_ / "cuda" / name)) << name;
+  }
+  const std::vector<float> cpu = to_float(read_npy(at("cpu/images.npy"))),
+                           cuda = to_float(read_npy(at("cuda/images.npy")));
+  ASSERT_EQ(cpu.size(), 6u * 64);
+  for (size_t i = 0; i < cpu.size(); ++i) EXPECT_NEAR(cpu[i], cuda[i], 1e-5) << i;
 }
 
 }  // namespace
