@@ -3,107 +3,13 @@
 
 #include <algorithm>
 
+#include "apps/option_rows.h"
+
 namespace hourglass {
+
+using namespace options;
+
 namespace {
-
-Accepts at_least(double low) { return {.low = low}; }
-Accepts above(double low) { return {.low = low, .above_low = true}; }
-Accepts between(double low, double high) { return {.low = low, .high = high}; }
-Accepts below(double high) { return {.low = 0, .high = high, .below_high = true}; }
-Accepts one_of(std::vector<std::string> words) { return {.words = std::move(words)}; }
-
-OptionRow positional(OptionRow row) {
-  row.positional = true;
-  return row;
-}
-
-OptionRow unset(const char* meaning, OptionRow row) {
-  row.unset = meaning;
-  return row;
-}
-
-OptionRow alias(const char* name, OptionRow row) {
-  row.aliases.push_back(name);
-  return row;
-}
-
-OptionRow negatable(OptionRow row) {
-  row.negatable = true;
-  return row;
-}
-
-OptionRow role(Role role, OptionRow row) {
-  row.role = role;
-  return row;
-}
-
-OptionRow may_differ(OptionRow row) { return role(Role::kMayDiffer, std::move(row)); }
-
-void add(OptionTable& table, const char* group, OptionTable rows) {
-  for (OptionRow& row : rows) {
-    row.group = group;
-    table.push_back(std::move(row));
-  }
-}
-
-constexpr double kMostThreads = 1024, kLargestBatch = 1 << 24, kWidestLayer = 1 << 20, kLargestSeed = 4294967295.0,
-                 kMostClusters = 1 << 20;
-
-// Beyond these a step from finite gradients is not finite in float.
-constexpr double kLargestRate = 1e30, kSmallestEps = 1e-30;
-
-// The same option of several commands.
-OptionRow data_dir(std::string& field) {
-  return unset("none", {"data-dir", &field, "FOLDER",
-                        "where named data are looked for first, before $HOURGLASS_DATA and the system's folder"});
-}
-
-OptionRow cache_dir(std::string& field) {
-  return unset("`cache` beside the run",
-               {"cache-dir", &field, "FOLDER|none", "where the decoded images of a folder are kept; none: in memory"});
-}
-
-OptionRow data_memory(MemorySize& field) {
-  return unset("what fits", {"data-memory", &field, "BYTES",
-                             "device memory for the images, such as 500M or 4G; more are brought there batch by batch, "
-                             "and a folder's stay in its cache; the results are the same bits",
-                             at_least(1)});
-}
-
-OptionRow device(std::string& field) { return {"device", &field, "NAME", "auto, cpu, cuda or cuda:N"}; }
-
-OptionRow threads(int& field) {
-  return unset("one per core",
-               {"threads", &field, "N", "CPU threads; the results are the same bits", between(0, kMostThreads)});
-}
-
-OptionRow seed(int64_t& field, const char* help) { return {"seed", &field, "N", help, between(0, kLargestSeed)}; }
-
-OptionRow json(bool& field) {
-  return {"json", &field, "", "print one JSON object on standard output and nothing else there"};
-}
-
-OptionRow data(std::string& field) {
-  return {"data", &field, "NAME|PATH",
-          "fashion-mnist, mnist, cifar-10 or shapes (drawn; needs no files); or an IDX or IDX.gz file or folder, an "
-          ".npy file, a CIFAR-10 .bin file or folder, a folder of PNGs and JPEGs"};
-}
-
-OptionRow test_fraction(double& field) {
-  return {"test-fraction", &field, "X", "share of own data held out for testing, if it has no split", below(1)};
-}
-
-/// What an image becomes on its way in; of the two structs that have these fields.
-template <class Options>
-OptionTable image_rows(Options& o) {
-  return {unset("as stored", {"image-size", &o.image_size, "N|HxW", "resize images to N x N, or H rows of W pixels",
-                              between(0, 8192)}),
-          {"crop", &o.crop, "center|none",
-           "what is resized: the central part of the new proportions, or the whole image, distorted",
-           one_of({"center", "none"})},
-          {"channels", &o.channels, "1|3|stored", "make all images gray or RGB", one_of({"1", "3", "stored"})},
-          {"skip-bad", &o.skip_bad, "", "go on without the images that cannot be read"}};
-}
 
 void add_data_rows(TrainOptions& o, OptionTable& table) {
   add(table, "Data",
@@ -248,19 +154,6 @@ OptionRow figures(std::string& out) {
   return unset("RUN/figures", {"out", &out, "FOLDER|FILE.png", "where the picture is written"});
 }
 
-OptionRow run_path(std::string& field) {
-  return positional({"run",
-                     &field,
-                     "RUN",
-                     "a run folder, meaning its latest checkpoint, or one .safetensors file",
-                     {},
-                     Role::kCommandLine});
-}
-
-OptionRow batch(int& field) {
-  return alias("batch-size", {"batch", &field, "N", "images computed at once", between(1, kLargestBatch)});
-}
-
 /// The rows of a command on a run: its own, then the common ones.
 OptionTable run_table(RunOptions& o, const char* group, OptionTable own, OptionRow out) {
   OptionTable table;
@@ -339,82 +232,6 @@ OptionTable option_table(EncodeOptions& o) {
   return run_table(o, "Codes",
                    {unset("all", {"limit", &o.limit, "N", "the first N images of the split only", at_least(1)})},
                    unset("RUN/codes/codes-SPLIT.npy", {"out", &o.out, "FILE.npy", "where the codes are written"}));
-}
-
-OptionTable option_table(DecodeOptions& o) {
-  OptionTable table;
-  add(table, "", {run_path(o.run)});
-  add(table, "Options",
-      {unset("to be given", {"codes", &o.codes, "FILE.npy", "what encode wrote"}),
-       unset("RUN/decoded", {"out", &o.out, "FOLDER|FILE.npy", "where the images are written"}),
-       device(o.device),
-       threads(o.threads),
-       batch(o.batch),
-       json(o.json),
-       {"quiet", &o.quiet, "", "no progress bar, and no output but what --json prints"}});
-  return table;
-}
-
-OptionTable option_table(RateDistortionOptions& o) {
-  OptionTable table;
-  add(table, "", {positional({"folder", &o.folder, "FOLDER", "whose subfolders are runs", {}, Role::kCommandLine})});
-  add(table, "Options",
-      {{"split", &o.split, "NAME", "the split that was encoded", one_of({"test", "train", "val"})},
-       unset("FOLDER/rate-distortion.png", {"out", &o.out, "FILE.png", "where the picture is written"}),
-       json(o.json),
-       {"quiet", &o.quiet, "", "no output but what --json prints"}});
-  return table;
-}
-
-OptionTable option_table(KMeansCommandOptions& o) {
-  OptionTable table;
-  add(table, "Data",
-      {data(o.data),
-       data_dir(o.data_dir),
-       {"split", &o.split, "NAME", "which part of the data", one_of({"all", "train", "test"})},
-       test_fraction(o.test_fraction),
-       unset("all", {"limit", &o.limit, "N", "the first N rows of the split only", at_least(1)})});
-  add(table, "Data", image_rows(o));
-  add(table, "Data",
-      {{"cache-dir", &o.cache_dir, "FOLDER|none", "where the decoded images of a folder are kept; none: in memory"}});
-  add(table, "Clusters",
-      {unset("to be given", {"k", &o.k, "N", "number of clusters", between(1, kMostClusters)}),
-       {"iterations", &o.iterations, "N", "updates of the centroids, at most", between(0, 1 << 30)},
-       {"tolerance", &o.tolerance, "X",
-        "stop when an update lowers the inertia by no more than this share of it; 0: when it no longer falls",
-        below(1)},
-       {"restarts", &o.restarts, "N", "start that often, with the seeds --seed, --seed + 1, ..., and keep the best",
-        between(1, 1 << 20)},
-       seed(o.seed, "of the k-means++ start")});
-  add(table, "Machine and program",
-      {device(o.device),
-       threads(o.threads),
-       {"out", &o.out, "FOLDER", "where everything is written"},
-       json(o.json),
-       {"quiet", &o.quiet, "", "no progress bar, and no output but what --json prints"}});
-  return table;
-}
-
-OptionTable option_table(InfoOptions& o) {
-  OptionTable table;
-  add(table, "",
-      {positional({"path",
-                   &o.path,
-                   "PATH",
-                   "a run folder, a checkpoint, or data: a file, a folder or a name",
-                   {},
-                   Role::kCommandLine})});
-  add(table, "Options",
-      {data_dir(o.data_dir),
-       json(o.json),
-       {"quiet", &o.quiet, "", "print nothing; the exit code tells whether PATH is sound"}});
-  return table;
-}
-
-OptionTable option_table(DoctorOptions& o) {
-  OptionTable table;
-  add(table, "Options", {data_dir(o.data_dir), json(o.json)});
-  return table;
 }
 
 const OptionRow* find_row(const OptionTable& table, std::string_view name) {
