@@ -108,14 +108,14 @@ TEST_F(learning, vqvae_keeps_its_codebook_alive) {
   EXPECT_GE(e.codes->perplexity(), 256);
 }
 
-// PyTorch: MSE 0.0071, perplexity 57.
+// PyTorch after 5 epochs: MSE 0.0071, perplexity 57. Ours is there after 4.
 TEST_F(learning, plain_vqvae_reaches_pytorchs_error) {
   Runtime runtime;
   TrainerOptions options = vqvae_options();
   QuantizerConfig& q = options.model.quantizer;
   q.ema = q.kmeans = false;
   q.restart_threshold = 0;
-  const Evaluation e = train(runtime, options, 5 * kEpoch);
+  const Evaluation e = train(runtime, options, 4 * kEpoch);
   RecordProperty("mse", std::to_string(e.mse));
   EXPECT_LE(e.mse, 0.0075);
   EXPECT_LT(e.codes->perplexity(), 128) << "the plain form is not known to use so many codes";
