@@ -91,7 +91,7 @@ class Lloyd {
 
 KMeansResult kmeans(const Context& ctx, const Var& x, const Var& codebook, const KMeansOptions& options,
                     int32_t* index) {
-  check_dtypes("kmeans", {x, codebook});
+  check_wide("kmeans", {x, codebook});
   check_rank("kmeans", "x", x, 2);
   check_rank("kmeans", "codebook", codebook, 2);
   if (codebook.shape[1] != x.shape[1] || x.shape[0] == 0 || codebook.shape[0] == 0) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Training in tf32 and bf16 against training in fp32, on the CUDA device.
 #include "engine/checkpoint.h"
+#include "engine/kmeans.h"
 #include "models/evaluation.h"
 #include "models/precision.h"
 #include "tests/cuda_training.h"
@@ -228,6 +229,10 @@ TEST_F(Precisions, Bf16IsRefusedByNameWhereThereAreNoKernels) {
   runtime.arena().reserve(runtime.ctx(), 1 << 16);
   tape.rewind();
   expect_error([&] { nearest_codebook(tape, p.shadow, p.shadow); }, Exit::kUsage, {"nearest_codebook", "bf16", "cast"});
+  expect_error([&] { vector_quantize(tape, p.shadow, p.shadow); }, Exit::kUsage, {"vector_quantize", "bf16", "cast"});
+  expect_error([&] { code_vectors(tape, tape.constant({2}, Dtype::kI32), p.shadow); }, Exit::kUsage,
+               {"code_vectors", "bf16", "cast"});
+  expect_error([&] { kmeans(runtime.ctx(), p.shadow, p.shadow); }, Exit::kUsage, {"kmeans", "bf16", "cast"});
   expect_error([&] { add(tape, p.shadow, p.var); }, Exit::kUsage, {"add", "bf16", "f32", "cast"});
   // Its gradient is float, and an op of activations writes bf16.
   const Var y = add(tape, p.shadow, p.shadow);

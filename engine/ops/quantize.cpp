@@ -119,6 +119,7 @@ Quantized vector_quantize(Tape& tape, const Var& x, const Var& codebook, const F
 Var code_vectors(Tape& tape, const Var& index, const Var& codebook) {
   if (index.dtype != Dtype::kI32)
     refuse("code_vectors", std::string("index expects i32, given ") + name_of(index.dtype));
+  check_wide("code_vectors", {codebook});
   check_rank("code_vectors", "codebook", codebook, 2);
   const int64_t rows = index.shape.elements();
   const VectorQuantizeShape s{static_cast<int>(rows), codebook.shape[1], codebook.shape[0]};
