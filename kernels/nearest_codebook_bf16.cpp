@@ -16,8 +16,8 @@
 // The instruction takes numbers below 2^-126 for zero, inputs and results alike: inputs are rounded to zero before, so
 // dx and dc count them; the last term of the bound pays for results.
 //
-// Measured on one Zen 5 core (a busy machine, processor time), N = 16384: 327 GFLOP/s at D = 64, K = 8192, where float
-// scores reach 190; 248 at D = 8, K = 16384, where they reach 144 and half of the time goes into comparisons.
+// Measured on one Zen 5 core (a busy machine, processor time), N = 16384: 343 GFLOP/s at D = 64, K = 8192, where float
+// scores reach 190; 252 at D = 8, K = 16384, where they reach 150 and near half of the time goes into comparisons.
 #include <cmath>
 
 #include "kernels/base/bf16.h"
@@ -36,6 +36,7 @@ namespace {
 
 constexpr int L = 16, kRows = 8;      // lanes; rows whose scores are in registers
 constexpr int kWidth = L * kVectors;  // codes of a panel
+constexpr uint32_t kMinus = 0x80000000u;
 constexpr int kMostPairs = kMostDepthOfBf16 / 2;
 
 /// Pairs of dimensions of a packed code: rows of up to 16 columns have three fixed ones.
@@ -73,33 +74,40 @@ void find_centre(const Packed& p) {
   for (int d = 0; d < D; ++d) p.centre[d] = static_cast<float>(sums[d] / p.shape.K);
 }
 
-/// Moves a row or code by the centre and rounds it, sign * v''; returns |v'|^2 and |dv|^2, not finite if it is not.
+/// Moves a row or code by the centre and rounds it to v'', its sign bits turned by `sign`; returns |v'|^2 and |dv|^2,
+/// not finite if it is not.
 struct Squares {
   double value, error;
 };
-HOURGLASS_INLINE Squares round_moved(const float* v, const float* centre, int D, float sign, uint32_t* pairs,
+HOURGLASS_INLINE Squares round_moved(const float* v, const float* centre, int D, uint32_t sign, uint32_t* pairs,
                                      int64_t stride) {
-  double values[kLanes] = {}, errors[kLanes] = {};
-  const auto round = [&](int d, int lane) __attribute__((always_inline)) {
-    const double exact = static_cast<double>(v[d]) - static_cast<double>(centre[d]);
-    const float moved = static_cast<float>(exact);
-    const uint32_t word = std::bit_cast<uint32_t>(moved);
-    const uint32_t bits = std::abs(moved) < 0x1p-126f ? 0 : (word + 0x7FFFu + (word >> 16 & 1u)) & 0xFFFF0000u;
-    const double difference = exact - static_cast<double>(std::bit_cast<float>(bits));
-    values[lane] += exact * exact;
-    errors[lane] += difference * difference;
-    return std::bit_cast<uint32_t>(sign * std::bit_cast<float>(bits)) >> 16;
+  typedef uint32_t Words __attribute__((vector_size(8 * sizeof(uint32_t))));
+  Doubles8 squares = {}, errors = {};
+  const auto round = [&](const Floats<8>& x, const Floats<8>& mean) __attribute__((always_inline)) {
+    const Doubles8 exact = __builtin_convertvector(x, Doubles8) - __builtin_convertvector(mean, Doubles8);
+    const Floats<8> moved = __builtin_convertvector(exact, Floats<8>);
+    const Words word = (Words)moved, size = word & 0x7FFFFFFFu;
+    const Words nearest = (word + 0x7FFFu + (word >> 16 & 1u)) & 0xFFFF0000u;
+    const Words bits = size < 0x00800000u ? Words{} : nearest;  // below 2^-126
+    const Doubles8 error = exact - __builtin_convertvector((Floats<8>)bits, Doubles8);
+    squares += exact * exact;
+    errors += error * error;
+    return (bits ^ sign) >> 16;
   };
-  int d = 0;
-  for (; d + kLanes <= D; d += kLanes) {
-    uint32_t rounded[kLanes];
-#pragma GCC unroll 16
-    for (int j = 0; j < kLanes; ++j) rounded[j] = round(d + j, j);
-#pragma GCC unroll 8
-    for (int j = 0; j < kLanes; j += 2) pairs[(d + j) / 2 * stride] = rounded[j] | rounded[j + 1] << 16;
+  for (int d = 0; d < D; d += 8) {
+    Floats<8> x = {}, mean = {};
+    if (d + 8 <= D) {
+      x = load<8>(v + d), mean = load<8>(centre + d);
+    } else {
+      for (int j = 0; j < D - d; ++j) x[j] = v[d + j], mean[j] = centre[d + j];
+    }
+    const Words rounded = round(x, mean);
+    for (int j = 0; j < 8 && d + j < D; j += 2) pairs[(d + j) / 2 * stride] = rounded[j] | rounded[j + 1] << 16;
   }
-  for (; d < D; d += 2) pairs[d / 2 * stride] = round(d, 0) | (d + 1 < D ? round(d + 1, 1) << 16 : 0);
-  return {hourglass::sum_lanes(values), hourglass::sum_lanes(errors)};
+  const auto sum = [](const Doubles8& s) __attribute__((always_inline)) {
+    return ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
+  };
+  return {sum(squares), sum(errors)};
 }
 
 /// Packs one chunk; returns the lowest code that is not finite, or K.
@@ -114,7 +122,7 @@ int pack_chunk(const Packed& p, int chunk) {
       float& half = p.half[k] = kInfinity;
       if (k >= p.shape.K) continue;
       const Squares squares =
-          round_moved(p.codebook + int64_t{k} * p.shape.D, p.centre, p.shape.D, -1, values + j, p.width);
+          round_moved(p.codebook + int64_t{k} * p.shape.D, p.centre, p.shape.D, kMinus, values + j, p.width);
       if (!std::isfinite(squares.value)) {
         bad = std::min(bad, k);
         for (int q = 0; q < p.pairs; ++q) values[int64_t{q} * p.width + j] = 0;
@@ -167,10 +175,11 @@ HOURGLASS_INLINE void score_errors(const Packed& p, const Squares& row, float (&
   const float row_norm = static_cast<float>(std::sqrt(row.value)) + row_rounding;
   const float tiny = static_cast<float>(p.shape.D + 8) * 0x1p-124f;
   for (int c = 0; c < kMostChunks; ++c) {
-    const float norm = p.norms[c] + p.roundings[c];
-    const ScoreBound bound = score_bound(p.shape.D, row_norm, norm);
-    const float error = (bound.error + row_rounding * norm + row_norm * p.roundings[c]) * (1 + 0x1p-20f) + tiny;
-    errors[c] = bound.usable & (error < 1e38f) ? error : kInfinity;
+    const float rounding = p.roundings[c], norm = p.norms[c] + rounding;
+    const float magnitude = score_magnitude(row_norm, norm);
+    const float of_rounding = row_rounding * norm + row_norm * rounding;
+    const float error = (score_error(p.shape.D, magnitude) + of_rounding) * (1 + 0x1p-20f) + tiny;
+    errors[c] = (magnitude < kLargestMagnitude) & (error < kLargestMagnitude) ? error : kInfinity;
   }
 }
 
@@ -247,7 +256,7 @@ __attribute__((noinline)) void round_rows(const Packed& p, const float* x, int r
                                           Squares* squares) {
   for (int r = 0; r < kTileRows; ++r) {
     std::fill_n(pairs + r * stride, p.pairs, 0u);
-    if (r < rows) squares[r] = round_moved(x + int64_t{r} * p.shape.D, p.centre, p.shape.D, 1, pairs + r * stride, 1);
+    if (r < rows) squares[r] = round_moved(x + int64_t{r} * p.shape.D, p.centre, p.shape.D, 0, pairs + r * stride, 1);
   }
 }
 

@@ -21,12 +21,24 @@ struct ScoreBound {
   bool usable;  ///< false: an intermediate result may be beyond float's range
 };
 
-/// T: double, or float, whose roundings the rest pays for too.
+// T: double, or float, whose roundings the rest pays for too.
+/// B.
+template <class T>
+HOURGLASS_HD HOURGLASS_INLINE T score_magnitude(T row_norm, T code_norm) {
+  return 0.5f * code_norm * code_norm + row_norm * code_norm;
+}
+/// E, while B is below kLargestMagnitude.
+template <class T>
+HOURGLASS_HD HOURGLASS_INLINE T score_error(int D, T magnitude) {
+  const float terms = static_cast<float>(D + 8);
+  return terms * 0x1p-24f * magnitude + terms * 0x1p-148f;
+}
+inline constexpr float kLargestMagnitude = 1e38f;
+
 template <class T>
 HOURGLASS_HD HOURGLASS_INLINE ScoreBound score_bound(int D, T row_norm, T code_norm) {
-  const T magnitude = T(0.5) * code_norm * code_norm + row_norm * code_norm, terms = static_cast<T>(D + 8);
-  const T error = terms * T(0x1p-24) * magnitude + terms * T(0x1p-148);
-  return {static_cast<float>(error), static_cast<bool>((magnitude < T(1e38)) & (D < (1 << 20)))};
+  const T magnitude = score_magnitude(row_norm, code_norm);
+  return {static_cast<float>(score_error(D, magnitude)), magnitude < kLargestMagnitude && D < (1 << 20)};
 }
 
 }  // namespace hourglass
