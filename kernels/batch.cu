@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(gpu::kTaskThreads)
     __syncthreads();  // the tasks before are done with theirs
     if ((threadIdx.x & ((1u << tasks.threads_log2) - 1)) == 0 && task < tasks.count()) {
       index = batch_index(s, order, row);
-      if (index >= 0) sample = sample_row(s, data, order, index, row);
+      sample = index >= 0 ? sample_row(s, data, order, index, row) : nullptr;
       if (task == row * tasks.segments) indices[row] = index;
     }
     __syncthreads();

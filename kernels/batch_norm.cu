@@ -133,7 +133,7 @@ __global__ void __launch_bounds__(kThreads)
 
   const int c = at.first_channel + static_cast<int>(threadIdx.x) % (4 * across);
   const bool inside = c < s.C;
-  const Two* const first = partials + (inside ? c : 0);
+  const Two* const first = partials + (inside ? c : at.first_channel);
   const float rows = static_cast<float>(s.rows), origin = load_two(first).a;
   const float shift = sum_shares(shared, at, [&](unsigned other) {
     return Place::rows_of(s, other) * (load_two(first + int64_t{other} * s.C).a - origin);
@@ -204,7 +204,7 @@ __global__ void __launch_bounds__(kThreads)
 
   const int c = at.first_channel + static_cast<int>(threadIdx.x) % (4 * across);
   const bool inside = c < s.C;
-  const Two* const first = partials + (inside ? c : 0);
+  const Two* const first = partials + (inside ? c : at.first_channel);
   const auto of = [&](unsigned share) { return load_two(first + int64_t{share} * s.C); };
   const float total = sum_shares(shared, at, [&](unsigned share) { return of(share).a; });
   const float total_h = sum_shares(shared, at, [&](unsigned share) { return of(share).b; });

@@ -150,7 +150,7 @@ __global__ void __launch_bounds__(kThreads, Tile::kBlocks)
       const float row_norm = first + r < s.N ? scratch.row_norms[first + r] : -1.0f;
       const ScoreBound bound = score_bound(s.D, row_norm, norm);
       if (row_norm < 0) return -1.0f;
-      if (!bound.usable) lists.count[r] = kLost;  // the same value from every thread of the row
+      if (!bound.usable) atomicExch(lists.count + r, kLost);  // by every thread of the row
       return bound.usable ? bound.error : -1.0f;
     };
     if (sums.group == 0) {
@@ -190,8 +190,10 @@ __global__ void __launch_bounds__(kThreads, Tile::kBlocks)
   for (int i = static_cast<int>(threadIdx.x); i < kRows * kListEntries; i += kThreads) {
     const int r = i / kListEntries, entry = i % kListEntries;
     if (first + r >= s.N) continue;
-    if (entry == 0) scratch.counts[first + r] = lists.count[r] > kListEntries ? kLost : lists.count[r];
-    if (entry < lists.count[r]) scratch.candidates[int64_t{first + r} * kListEntries + entry] = lists.code[r][entry];
+    const int count = lists.count[r];
+    const bool lost = count > kListEntries;
+    if (entry == 0) scratch.counts[first + r] = lost ? kLost : count;
+    if (!lost && entry < count) scratch.candidates[int64_t{first + r} * kListEntries + entry] = lists.code[r][entry];
   }
 }
 

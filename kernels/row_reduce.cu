@@ -106,6 +106,7 @@ __global__ void __launch_bounds__(gpu::kTaskThreads)
     total += exp_difference(static_cast<double>(gpu::to_float(row[d])), highest);
   }
   total = Lanes::reduce(total, gpu::Sum{});
+  __syncwarp();  // every lane has read max[n]
   if (Lanes::lane() != 0) return;
   if (sum[n] != 0) total += sum[n] * exp_difference(before, highest);
   max[n] = highest;
