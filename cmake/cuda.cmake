@@ -121,8 +121,13 @@ function(hourglass_cuda_sources target)
   target_sources(${target} PRIVATE ${ARGN})
   if(HOURGLASS_CUDA_EMULATED)
     # -Wno-unused-variable: what only an unroll pragma reads. -fno-ipa-icf: each kernel has an address of its own.
-    set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CXX
-      COMPILE_OPTIONS "-Wno-unknown-pragmas;-Wno-unused-variable;-fno-strict-aliasing;-fno-ipa-icf;-ftls-model=initial-exec")
+    set(flags -Wno-unknown-pragmas -Wno-unused-variable -fno-strict-aliasing -fno-ipa-icf -ftls-model=initial-exec)
+    if(HOURGLASS_SIMT_CHECK)
+      # The compiler announces every access; the emulator listens (tests/simt/checker.h), and libtsan is not linked.
+      # -fno-tree-sra, -fno-ipa-sra: it must not split or move an access before it is announced.
+      list(APPEND flags -fsanitize=thread --param=tsan-instrument-func-entry-exit=0 -fno-tree-sra -fno-ipa-sra)
+    endif()
+    set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "${flags}")
   else()
     # --expt-relaxed-constexpr: std::bit_cast and std::numeric_limits in kernels. The code flags are those of the C++
     # files that concern host code.

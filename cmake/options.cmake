@@ -5,6 +5,7 @@ option(HOURGLASS_BENCHMARKS "Build the benchmarks" OFF)
 option(HOURGLASS_INSTALL "Write install rules" ${PROJECT_IS_TOP_LEVEL})
 option(HOURGLASS_WERROR "Warnings are errors" OFF)
 option(HOURGLASS_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
+option(HOURGLASS_SIMT_CHECK "With HOURGLASS_CUDA=EMULATED: the emulator's access checker" OFF)
 
 # hourglass_choice(variable default help values...): a cache string that may only hold one of its values.
 function(hourglass_choice variable default help)
@@ -54,6 +55,14 @@ if(HOURGLASS_SANITIZE)
   add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:${HOURGLASS_SANITIZE_FLAGS}>")
   add_link_options(-fsanitize=address,undefined)
   # One instruction-set level is enough to find faults, and compiles in a third of the time.
+  add_compile_definitions(HOURGLASS_NO_CLONES)
+endif()
+if(HOURGLASS_SIMT_CHECK)
+  if(NOT HOURGLASS_CUDA STREQUAL "EMULATED" OR HOURGLASS_SANITIZE)
+    message(FATAL_ERROR "HOURGLASS_SIMT_CHECK needs HOURGLASS_CUDA=EMULATED, and HOURGLASS_SANITIZE=OFF")
+  endif()
+  # As above; -g names the lines in reports.
+  set(CMAKE_CXX_FLAGS_RELEASE "-O1 -g1")
   add_compile_definitions(HOURGLASS_NO_CLONES)
 endif()
 target_include_directories(hourglass_flags INTERFACE ${PROJECT_SOURCE_DIR})

@@ -23,7 +23,8 @@ inline const std::vector<Conv2dShape> kConv2dTechniqueCases = {
 /// Calls f(shape, whether it is one of kConv2dTechniqueCases).
 template <class F>
 void for_each_conv2d_case(F&& f) {
-  for (const Conv2dShape& s : kConv2dCases) f(s, false);
+  const auto work = [](const Conv2dShape& s) { return int64_t{s.N} * s.P * s.Q * s.K * s.R * s.S * s.C; };
+  for (const Conv2dShape& s : affordable(kConv2dCases, kMostProducts, work)) f(s, false);
   for (const Conv2dShape& s : kConv2dTechniqueCases) f(s, true);
 }
 

@@ -20,13 +20,12 @@ std::string name_of(const LinearShape& s) {
          (s.transposed_weight ? " transposed" : "");
 }
 
-/// kLinearCases, and shapes whose backward gets the medium tile, and slices of a long sum.
+std::vector<LinearShape> own_cases() {
+  return affordable(kLinearCases, kMostProducts, [](const LinearShape& s) { return x_size(s) * s.K; });
+}
+/// These, and shapes whose backward gets the medium tile, and slices of a long sum.
 std::vector<LinearShape> all_cases() {
-  auto cases = kLinearCases;
-#if defined(__SANITIZE_ADDRESS__)
-  // Under the sanitizers they take minutes; their tiles, slices and edges are those of smaller cases and `more`.
-  std::erase_if(cases, [](const LinearShape& s) { return x_size(s) * s.K > 8'000'000; });
-#endif
+  auto cases = own_cases();
   const std::vector<LinearShape> more = {
       {700, 516, 36, Activation::kRelu, false},  {1500, 12, 1496, Activation::kTanh, false},
       {1500, 12, 1496, Activation::kRelu, true}, {1100, 20, 36, Activation::kSoftplus, false},
@@ -151,7 +150,7 @@ TEST_F(LinearCuda, FloatMatchesDouble) {
 }
 
 TEST_F(LinearCuda, TheLibraryMatchesDouble) {
-  for (const LinearShape& s : kLinearCases) {
+  for (const LinearShape& s : own_cases()) {
     SCOPED_TRACE(name_of(s));
     auto in = Inputs<float>::random(s);
     expect_close(forward_on_cuda(s, in, 0, true), forward(s, in), cuda_tolerance<float>(s.C + 1, 1e-2), "y");
@@ -300,7 +299,7 @@ void expect_sets_and_adds(const LinearShape& s) {
 }
 
 TEST_F(LinearCuda, SetsAddsAndSkips) {
-  for (const LinearShape& s : kLinearCases) expect_sets_and_adds<float>(s);
+  for (const LinearShape& s : own_cases()) expect_sets_and_adds<float>(s);
   for (bool transposed : {false, true}) expect_sets_and_adds<bf16>({40, 20, 36, Activation::kTanh, transposed});
 }
 

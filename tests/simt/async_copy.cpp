@@ -15,6 +15,8 @@ void Scheduler::start_copy(const AsyncCopy& copy) {
     message_ = "an asynchronous copy of " + std::to_string(copy.bytes) + " bytes between unaligned addresses";
     fault("misaligned");
   }
+  if (copy.copied) checked_access(copy.from, copy.copied, AccessKind::kRead, copy.pc);
+  checker_.copy_started(*running_, copy.to, copy.bytes, copy.pc);
   std::memset(copy.to, config_.poison, copy.bytes);
   running_->copies.push_back(copy);
   running_->copies.back().group = running_->copy_group;
@@ -25,6 +27,7 @@ void Scheduler::wait_for_copies(unsigned groups) {
   size_t arrived = 0;
   for (; arrived < self.copies.size() && self.copies[arrived].group + groups < self.copy_group; ++arrived) {
     const AsyncCopy& copy = self.copies[arrived];
+    checker_.copy_arrived(self, copy.to, copy.bytes, copy.pc);
     if (copy.copied) std::memcpy(copy.to, copy.from, copy.copied);
     std::memset(static_cast<char*>(copy.to) + copy.copied, 0, copy.bytes - copy.copied);
   }

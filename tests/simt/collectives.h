@@ -23,10 +23,13 @@ inline int __syncthreads_or(int predicate, simt::Site site = simt::Site::current
   return simt::block_barrier(simt::Vote::kOr, predicate, site);
 }
 
-// The emulator is sequentially consistent: fences only hold the compiler back.
-inline void __threadfence() { asm volatile("" ::: "memory"); }
+// The emulator is sequentially consistent: fences only hold the compiler back, and tell the access checker.
+inline void __threadfence() {
+  simt::thread_fence();
+  asm volatile("" ::: "memory");
+}
 inline void __threadfence_block() { asm volatile("" ::: "memory"); }
-inline void __threadfence_system() { asm volatile("" ::: "memory"); }
+inline void __threadfence_system() { __threadfence(); }
 inline void __nanosleep(unsigned) { simt::yield_thread(); }
 inline void __trap(simt::Site site = simt::Site::current()) { simt::trap("__trap()", site); }
 

@@ -11,6 +11,7 @@
 
 #include "kernels/base/bf16.h"
 #include "tests/simt/report.h"
+#include "tests/simt/shadow.h"
 #include "tests/simt/stream.h"
 #include "tests/simt/tensor_core.h"
 #undef dlopen
@@ -267,6 +268,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t operation, 
   const cudaError_t error = push(stream, cudaGraphNodeTypeKernel, [product] {
     ++counters().launches;
     compute(product);
+    mark_written(product.d, product.c.layout.bytes());
   });
   return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }

@@ -58,6 +58,16 @@ void yield_thread();
 /// Reports a fault and ends the launch.
 [[noreturn]] void trap(const char* reason, Site site);
 
+/// __threadfence.
+void thread_fence();
+
+#if defined(HOURGLASS_SIMT_CHECK)
+/// Accesses that the compiler does not show to the access checker.
+void read_row(const void* row);
+void read_for_atomic(void* value, const void* address, uint32_t bytes);
+void write_for_atomic(void* address, const void* value, uint32_t bytes);
+#endif
+
 /// Dynamic shared memory of the running block.
 void* dynamic_shared();
 

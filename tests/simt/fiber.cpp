@@ -55,7 +55,20 @@ void StackPool::reclaim_all() {
   }
 }
 
+bool StackPool::contains(uintptr_t address) const {
+  for (const auto& stack : stacks_) {
+    if (address - reinterpret_cast<uintptr_t>(stack->base) < stack->bytes) return true;
+  }
+  return false;
+}
+
 void prepare_fiber(FiberContext& context, const Stack& stack, void (*entry)()) {
+#if defined(__SANITIZE_ADDRESS__)
+  // The last fiber left its outermost frames without returning from them.
+  constexpr size_t kOutermost = 4096;
+  __asan_unpoison_memory_region(stack.top - kOutermost,
+                                kOutermost + static_cast<size_t>(stack.base + stack.bytes - stack.top));
+#endif
   auto* slot = reinterpret_cast<uintptr_t*>(reinterpret_cast<uintptr_t>(stack.top) & ~uintptr_t{15});
   *--slot = 0;  // as if entry had been called: the stack pointer is 8 below a multiple of 16
   *--slot = reinterpret_cast<uintptr_t>(entry);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -42,6 +43,7 @@ class StackPool {
   void give_back(Stack* stack) { free_.push_back(stack); }
   /// After an aborted block: no fiber is alive, so every stack is free, whatever lies on it.
   void reclaim_all();
+  bool contains(uintptr_t address) const;
 
  private:
   void map_chunk();

@@ -5,9 +5,12 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <map>
 
+#include "tests/simt/checker.h"
 #include "tests/simt/report.h"
+#include "tests/simt/shadow.h"
 #include "tests/simt/stream.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -18,16 +21,21 @@ namespace simt {
 namespace {
 
 constexpr size_t kAlignment = 256;
+/// Kept free on both sides of an allocation, and freed memory kept from use, so that the access checker knows what an
+/// address was meant for.
+constexpr size_t kMargin = kChecked ? 256 : 0;
+constexpr size_t kMostRetired = kChecked ? 64 << 20 : 0;
 
 class Heap {
  public:
   void* allocate(size_t bytes) {
     const size_t rounded = (std::max<size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
-    void* const memory = std::aligned_alloc(kAlignment, rounded);
-    if (!memory) return nullptr;
+    auto* const block = static_cast<char*>(std::aligned_alloc(kAlignment, rounded + 2 * kMargin));
+    if (!block) return nullptr;
+    char* const memory = block + kMargin;
     std::memset(memory, config().poison, rounded);
 #if defined(__SANITIZE_ADDRESS__)
-    __asan_poison_memory_region(static_cast<char*>(memory) + bytes, rounded - bytes);
+    __asan_poison_memory_region(memory + bytes, rounded - bytes);
 #endif
     blocks_[reinterpret_cast<uintptr_t>(memory)] = bytes;
     bytes_ += bytes;
@@ -40,8 +48,10 @@ class Heap {
     __asan_unpoison_memory_region(memory, (found->second + kAlignment - 1) / kAlignment * kAlignment);
 #endif
     bytes_ -= found->second;
+    retired_.push_back({memory, found->second});
+    retired_bytes_ += found->second;
     blocks_.erase(found);
-    std::free(memory);
+    while (retired_bytes_ > kMostRetired || (kMostRetired == 0 && !retired_.empty())) free_oldest();
     return true;
   }
   bool contains(const void* pointer, size_t bytes) const {
@@ -54,8 +64,21 @@ class Heap {
   size_t bytes() const { return bytes_; }
 
  private:
+  struct Retired {
+    void* memory;
+    size_t bytes;
+  };
+  void free_oldest() {
+    const Retired oldest = retired_.front();
+    retired_.pop_front();
+    retired_bytes_ -= oldest.bytes;
+    shadow_forget(oldest.memory);
+    std::free(static_cast<char*>(oldest.memory) - kMargin);
+  }
+
   std::map<uintptr_t, size_t> blocks_;
-  size_t bytes_ = 0;
+  std::deque<Retired> retired_;
+  size_t bytes_ = 0, retired_bytes_ = 0;
 };
 
 Heap& device_heap() {
@@ -77,6 +100,7 @@ cudaError_t allocate(Heap& heap, void** pointer, size_t bytes) {
   }
   *pointer = heap.allocate(bytes);
   if (!*pointer) return remember(cudaErrorMemoryAllocation);
+  if (&heap == &device_heap()) shadow_allocate(*pointer, bytes);
   ++counters().allocations;
   counters().live_bytes = static_cast<int64_t>(device_heap().bytes());
   return cudaSuccess;
@@ -86,6 +110,7 @@ cudaError_t release(Heap& heap, void* pointer) {
   if (const cudaError_t refused = refuse_during_capture()) return refused;
   if (!pointer) return cudaSuccess;
   drain_all();
+  if (&heap == &device_heap()) shadow_release(pointer);
   if (!heap.release(pointer)) {
     report("free", "a pointer that this heap has not allocated, or has freed before");
     return remember(cudaErrorInvalidValue);
@@ -124,6 +149,13 @@ bool is_pageable(const void* pointer, size_t bytes) {
 bool is_device_memory(const void* pointer, size_t bytes) { return device_heap().contains(pointer, bytes); }
 bool is_pinned_memory(const void* pointer, size_t bytes) { return pinned_heap().contains(pointer, bytes); }
 
+bool has_access_checker() { return kChecked; }
+void forget_contents([[maybe_unused]] const void* device_memory, [[maybe_unused]] size_t bytes) {
+#if defined(HOURGLASS_SIMT_CHECK)
+  mark_unwritten(device_memory, bytes);
+#endif
+}
+
 }  // namespace simt
 
 using namespace simt;
@@ -148,6 +180,7 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind 
   if (bytes == 0) return cudaSuccess;
   if (const cudaError_t error = check_copy(to, from, bytes, kind)) return remember(error);
   std::memcpy(to, from, bytes);
+  mark_written(to, bytes);
   return cudaSuccess;
 }
 
@@ -165,9 +198,13 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     const auto* first = static_cast<const unsigned char*>(from);
     return push(stream, cudaGraphNodeTypeMemcpy, [to, staged = std::vector<unsigned char>(first, first + bytes)] {
       std::memcpy(to, staged.data(), staged.size());
+      mark_written(to, staged.size());
     });
   }
-  const cudaError_t error = push(stream, cudaGraphNodeTypeMemcpy, [=] { std::memmove(to, from, bytes); });
+  const cudaError_t error = push(stream, cudaGraphNodeTypeMemcpy, [=] {
+    std::memmove(to, from, bytes);
+    mark_written(to, bytes);
+  });
   if (error == cudaSuccess && writes_pageable) {
     ++counters().synchronizations;
     drain(target);
@@ -180,5 +217,8 @@ cudaError_t cudaMemset(void* to, int byte, size_t bytes) { return cudaMemsetAsyn
 cudaError_t cudaMemsetAsync(void* to, int byte, size_t bytes, cudaStream_t stream) {
   if (bytes == 0) return cudaSuccess;
   if (const cudaError_t error = check_set(to, bytes)) return remember(error);
-  return push(stream, cudaGraphNodeTypeMemset, [=] { std::memset(to, byte, bytes); });
+  return push(stream, cudaGraphNodeTypeMemset, [=] {
+    std::memset(to, byte, bytes);
+    mark_written(to, bytes);
+  });
 }

@@ -11,11 +11,21 @@
 #include <limits>
 #include <type_traits>
 
+#include "tests/simt/device.h"
+#include "tests/simt/language.h"
+
 namespace simt {
 template <class T, class F>
-T exchange(T* address, F change) {
+inline __attribute__((always_inline)) T exchange(T* address, F change) {
+#if defined(HOURGLASS_SIMT_CHECK)
+  T before;
+  read_for_atomic(&before, address, sizeof(T));
+  const T after = change(before);
+  write_for_atomic(address, &after, sizeof(T));
+#else
   const T before = *static_cast<volatile T*>(address);
   *static_cast<volatile T*>(address) = change(before);
+#endif
   return before;
 }
 template <class T>
@@ -25,42 +35,42 @@ concept AtomicNumber = AtomicInteger<T> || std::is_same_v<T, float> || std::is_s
 }  // namespace simt
 
 template <simt::AtomicNumber T>
-T atomicAdd(T* address, std::type_identity_t<T> value) {
+__forceinline__ T atomicAdd(T* address, std::type_identity_t<T> value) {
   return simt::exchange(address, [value](T before) { return before + value; });
 }
 template <simt::AtomicInteger T>
-T atomicSub(T* address, std::type_identity_t<T> value) {
+__forceinline__ T atomicSub(T* address, std::type_identity_t<T> value) {
   return simt::exchange(address, [value](T before) { return before - value; });
 }
 template <simt::AtomicNumber T>
-T atomicExch(T* address, std::type_identity_t<T> value) {
+__forceinline__ T atomicExch(T* address, std::type_identity_t<T> value) {
   return simt::exchange(address, [value](T) { return value; });
 }
 template <simt::AtomicInteger T>
-T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T> value) {
+__forceinline__ T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T> value) {
   return simt::exchange(address, [=](T before) { return before == expected ? value : before; });
 }
 template <simt::AtomicInteger T>
-T atomicMin(T* address, std::type_identity_t<T> value) {
+__forceinline__ T atomicMin(T* address, std::type_identity_t<T> value) {
   return simt::exchange(address, [value](T before) { return before < value ? before : value; });
 }
 template <simt::AtomicInteger T>
-T atomicMax(T* address, std::type_identity_t<T> value) {
+__forceinline__ T atomicMax(T* address, std::type_identity_t<T> value) {
   return simt::exchange(address, [value](T before) { return before > value ? before : value; });
 }
 template <simt::AtomicInteger T>
-T atomicAnd(T* address, std::type_identity_t<T> value) {
+__forceinline__ T atomicAnd(T* address, std::type_identity_t<T> value) {
   return simt::exchange(address, [value](T before) { return before & value; });
 }
 template <simt::AtomicInteger T>
-T atomicOr(T* address, std::type_identity_t<T> value) {
+__forceinline__ T atomicOr(T* address, std::type_identity_t<T> value) {
   return simt::exchange(address, [value](T before) { return before | value; });
 }
 template <simt::AtomicInteger T>
-T atomicXor(T* address, std::type_identity_t<T> value) {
+__forceinline__ T atomicXor(T* address, std::type_identity_t<T> value) {
   return simt::exchange(address, [value](T before) { return before ^ value; });
 }
-inline unsigned atomicInc(unsigned* address, unsigned limit) {
+__forceinline__ unsigned atomicInc(unsigned* address, unsigned limit) {
   return simt::exchange(address, [limit](unsigned before) { return before >= limit ? 0u : before + 1; });
 }
 

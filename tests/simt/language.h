@@ -3,7 +3,12 @@
 // ones that the scheduler rewrites when fibers change places.
 #pragma once
 
+#if defined(HOURGLASS_SIMT_CHECK)
+// Everything a kernel calls is part of it: the linker might take a function's form that is not instrumented.
+#define __global__ __attribute__((flatten))
+#else
 #define __global__
+#endif
 #define __device__
 #define __host__
 #define __constant__

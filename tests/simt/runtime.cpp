@@ -66,6 +66,7 @@ void run(const KernelCall& call) {
   grid.kernel = call.kernel;
   grid.run_thread = call.run_thread;
   grid.arguments = call.arguments.get();
+  grid.argument_bytes = call.bound_bytes;
   if (!run_grid(grid)) set_device_fault(cudaErrorLaunchFailure);
 }
 

@@ -199,6 +199,7 @@ struct KernelCall {
   const void* kernel = nullptr;
   void (*run_thread)(const void* arguments) = nullptr;
   std::shared_ptr<const void> arguments;
+  size_t bound_bytes = 0;  ///< of what `arguments` points to
   std::vector<unsigned char> argument_bytes;
 };
 cudaError_t launch(KernelCall call, cudaStream_t stream);
@@ -228,5 +229,6 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   std::apply([&call](const auto&... value) { (simt::append_bytes(call.argument_bytes, &value, sizeof value), ...); },
              bound->values);
   call.arguments = std::move(bound);
+  call.bound_bytes = sizeof(Bound);
   return simt::launch(std::move(call), config->stream);
 }

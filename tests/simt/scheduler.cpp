@@ -24,11 +24,11 @@ constexpr uint64_t kMaxYields = 1u << 22;
 // A plain pointer, so that intrinsics reach the scheduler without a guard.
 constinit thread_local Scheduler* active = nullptr;
 
+}  // namespace
+
 std::string extents(uint3 i) {
   return "(" + std::to_string(i.x) + "," + std::to_string(i.y) + "," + std::to_string(i.z) + ")";
 }
-
-}  // namespace
 
 std::string describe(const Site& site) { return std::string(site.file_name()) + ":" + std::to_string(site.line()); }
 
@@ -36,6 +36,8 @@ bool same_place(const Site& a, const Site& b) {
   return a.line() == b.line() && a.column() == b.column() &&
          (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
 }
+
+Scheduler* Scheduler::running() { return active; }
 
 Scheduler& Scheduler::of_this_thread() {
   thread_local const std::unique_ptr<Scheduler> scheduler = std::make_unique<Scheduler>();
@@ -195,6 +197,7 @@ int Scheduler::barrier(Vote vote, int predicate, Site site) {
 
 /// The last to arrive queues with the others, so that they go on in the order of the schedule.
 void Scheduler::release_barrier(Thread* last) {
+  checker_.barrier();
   arrived_ = 0;
   for (uint16_t rank : order_) {
     Thread& thread = threads_[rank];
@@ -250,7 +253,8 @@ bool Scheduler::complete_collective(Warp& warp, const Thread* arriving) {
     check_members(warp, members, first);
     compute_collective(warp, members, config_.poison);
     warp.pending &= ~members;
-    const auto warp_first = static_cast<unsigned>(&warp - warps_) * kWarpLanes;
+    const auto warp_number = static_cast<unsigned>(&warp - warps_), warp_first = warp_number * kWarpLanes;
+    if (warp.lanes[first]->operation == Operation::kSync) checker_.warp_barrier(warp_number, members);
     for (unsigned i = 0; i < kWarpLanes; ++i) {
       const unsigned number = config_.order == Order::kReverse ? kWarpLanes - 1 - i : i;
       Thread& member = threads_[warp_first + number];
@@ -311,6 +315,7 @@ bool Scheduler::run_block() {
   if (config_.order == Order::kShuffled) shuffle_threads();
   set_up_block();
   shared_.poison(config_.poison);
+  checker_.begin_block(threads_in_block_);
   Thread& first = *pick();
   give_stack(first);
   enter(first);
@@ -349,6 +354,7 @@ bool Scheduler::run(const Grid& grid) {
   gridDim = grid.grid;
   random_state_ = config_.seed * 0x9E3779B97F4A7C15u + 12345;
   shared_.prepare(grid.kernel, grid.shared_bytes);
+  checker_.begin_launch(grid);
   order_.resize(threads_in_block_);
   std::iota(order_.begin(), order_.end(), uint16_t{0});
   const uint64_t blocks = uint64_t{grid.grid.x} * grid.grid.y * grid.grid.z;
@@ -382,8 +388,9 @@ void warp_collective(Collective& lane) { active->collective(lane); }
 void yield_thread() { active->yield(); }
 void trap(const char* reason, Site site) { active->trap(reason, site); }
 void* dynamic_shared() { return active->dynamic_shared(); }
+void thread_fence() { active->fence(); }
 void start_copy(void* to, const void* from, uint32_t bytes, uint32_t copied) {
-  active->start_copy({to, from, bytes, copied});
+  active->start_copy({to, from, bytes, copied, 0, __builtin_return_address(0)});
 }
 void commit_copies() { active->commit_copies(); }
 void wait_for_copies(unsigned groups) { active->wait_for_copies(groups); }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/simt/checker.h"
 #include "tests/simt/device.h"
 #include "tests/simt/fiber.h"
 #include "tests/simt/language.h"
@@ -25,6 +26,7 @@ struct Grid {
   const void* kernel = nullptr;
   void (*run_thread)(const void* arguments) = nullptr;  ///< one CUDA thread from beginning to end
   const void* arguments = nullptr;
+  size_t argument_bytes = 0;
 };
 
 /// False: a fault, already reported, ended the launch.
@@ -36,8 +38,9 @@ enum class ThreadState : uint8_t { kNew, kReady, kRunning, kAtBarrier, kInCollec
 struct AsyncCopy {
   void* to;
   const void* from;
-  uint32_t bytes, copied;  ///< zeros follow what is copied
-  unsigned group = 0;      ///< groups that the thread had committed before
+  uint32_t bytes, copied;    ///< zeros follow what is copied
+  unsigned group = 0;        ///< groups that the thread had committed before
+  const void* pc = nullptr;  ///< of the call that started it
 };
 
 struct Thread {
@@ -62,6 +65,8 @@ class Scheduler {
  public:
   /// The one of this OS thread.
   static Scheduler& of_this_thread();
+  /// The same while it runs a launch, else null.
+  static Scheduler* running();
 
   bool run(const Grid& grid);
 
@@ -70,10 +75,19 @@ class Scheduler {
   void yield();
   [[noreturn]] void trap(const char* reason, Site site);
   void* dynamic_shared() { return shared_.dynamic(); }
+  size_t dynamic_shared_bytes() const { return grid_->shared_bytes; }
+  void fence() { checker_.fence(*running_); }
 
   void start_copy(const AsyncCopy& copy);
   void commit_copies() { ++running_->copy_group; }
   void wait_for_copies(unsigned groups);
+
+  /// For the access checker.
+  void access(const void* address, uint32_t bytes, AccessKind kind, const void* pc);
+  bool is_fiber_stack(uintptr_t address) const { return stacks_.contains(address); }
+  [[noreturn]] void stop_for_access(const char* kind, const std::string& text);
+  /// " [kernel, block, thread]" of what runs.
+  std::string position() const;
 
  private:
   static void fiber_entry();
@@ -100,7 +114,6 @@ class Scheduler {
   void check_members(const Warp& warp, uint32_t members, int first);
 
   uint32_t random();
-  std::string position() const;
 
   Config config_;
   const Grid* grid_ = nullptr;
@@ -126,6 +139,8 @@ class Scheduler {
   size_t host_stack_bytes_ = 0;
   StackPool stacks_;
   SharedMemory shared_;
+  Checker checker_{*this, shared_};
+  bool checking_ = false;
   bool failed_ = false;
   std::string message_;
   uint64_t yields_ = 0;

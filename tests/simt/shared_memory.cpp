@@ -15,6 +15,7 @@
 #include <memory>
 #include <new>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -22,11 +23,19 @@
 #endif
 
 namespace simt {
+
+struct SharedVariable {
+  size_t offset, bytes;
+  bool own;  ///< of the kernel itself, not of a helper
+  std::string symbol;
+};
+
 namespace {
 
 constexpr size_t kPage = 4096, kMaxDynamic = 228 << 10;
-/// Helpers with scratch of their own, used by many kernels: functions of namespace hourglass::gpu.
-constexpr const char* kHelperPrefix = "_ZZN9hourglass3gpu";
+/// Helpers with scratch of their own: functions of namespace hourglass::gpu, and those of hourglass::cuda that are
+/// always inlined, so that no function of their name is left.
+constexpr const char *kHelperPrefix = "_ZZN9hourglass3gpu", *kKernelPrefix = "_ZZN9hourglass4cuda";
 
 /// A thread-local variable inside a function: offset in the executable's thread-local block.
 struct LocalVariable {
@@ -41,9 +50,22 @@ class SymbolTable {
     return table;
   }
   const std::vector<LocalVariable>& variables() const { return variables_; }
+  /// Whether the function around a local variable is there.
+  bool has_function_of(const std::string& variable) const {
+    for (size_t end = variable.find('E'); end != std::string::npos; end = variable.find('E', end + 1)) {
+      if (names_.count("_Z" + variable.substr(3, end - 3))) return true;
+    }
+    return false;
+  }
+  /// Of a guard variable, by which g++ asks whether an array of a class is initialised.
+  bool is_guard(size_t offset) const { return guards_.count(offset) > 0; }
   std::string function(const void* address) const {
     const auto found = functions_.find(reinterpret_cast<uintptr_t>(address) - load_address_);
     return found == functions_.end() ? std::string() : found->second;
+  }
+  std::string around(const void* address) const {
+    const auto after = functions_.upper_bound(reinterpret_cast<uintptr_t>(address) - load_address_);
+    return after == functions_.begin() ? std::string() : std::prev(after)->second;
   }
 
  private:
@@ -80,22 +102,27 @@ class SymbolTable {
     const auto type = ELF64_ST_TYPE(symbol.st_info);
     if (type == STT_TLS && symbol.st_size && std::strncmp(name, "_ZZ", 3) == 0) {
       variables_.push_back({name, symbol.st_value, symbol.st_size});
+    } else if (type == STT_TLS && std::strncmp(name, "_ZGVZ", 5) == 0) {
+      guards_.insert(symbol.st_value);
     } else if (type == STT_FUNC && symbol.st_value && std::strncmp(name, "_Z", 2) == 0) {
       functions_.emplace(symbol.st_value, name);
+      names_.insert(name);
     }
   }
 
   uintptr_t load_address_ = 0;
   std::vector<LocalVariable> variables_;
+  std::unordered_set<size_t> guards_;
+  std::unordered_set<std::string> names_;
   std::map<uintptr_t, std::string> functions_;
 };
 
 bool starts_with(const std::string& text, const std::string& prefix) { return text.rfind(prefix, 0) == 0; }
 
-struct SharedVariable {
-  size_t offset, bytes;
-  bool own;  ///< of the kernel itself, not of a helper
-};
+bool is_helper(const std::string& variable) {
+  return starts_with(variable, kHelperPrefix) ||
+         (starts_with(variable, kKernelPrefix) && !SymbolTable::of_executable().has_function_of(variable));
+}
 
 const std::vector<SharedVariable>& shared_variables(const void* kernel) {
   thread_local std::unordered_map<const void*, std::vector<SharedVariable>> cache;
@@ -105,28 +132,38 @@ const std::vector<SharedVariable>& shared_variables(const void* kernel) {
     const std::string own = symbol.empty() ? "?" : "_ZZ" + symbol.substr(2) + "E";
     for (const LocalVariable& variable : SymbolTable::of_executable().variables()) {
       const bool is_own = starts_with(variable.symbol, own);
-      if (is_own || starts_with(variable.symbol, kHelperPrefix)) {
-        entry->second.push_back({variable.offset, variable.bytes, is_own});
+      if (is_own || is_helper(variable.symbol)) {
+        entry->second.push_back({variable.offset, variable.bytes, is_own, variable.symbol});
       }
     }
   }
   return entry->second;
 }
 
-char* thread_local_block() {
-  void* block = nullptr;
+struct ThreadLocals {
+  char* first = nullptr;
+  size_t bytes = 0;
+};
+ThreadLocals thread_local_block() {
+  ThreadLocals block;
   dl_iterate_phdr(
       [](dl_phdr_info* info, size_t, void* result) {
-        *static_cast<void**>(result) = info->dlpi_tls_data;
+        auto& out = *static_cast<ThreadLocals*>(result);
+        out.first = static_cast<char*>(info->dlpi_tls_data);
+        for (int i = 0; i < info->dlpi_phnum; ++i) {
+          if (info->dlpi_phdr[i].p_type == PT_TLS) out.bytes = info->dlpi_phdr[i].p_memsz;
+        }
         return 1;
       },
       &block);
-  return static_cast<char*>(block);
+  return block;
 }
 
 }  // namespace
 
 std::string symbol_of(const void* function) { return SymbolTable::of_executable().function(function); }
+
+std::string symbol_around(const void* address) { return SymbolTable::of_executable().around(address); }
 
 std::string demangled(const std::string& symbol) {
   int status = 0;
@@ -151,11 +188,13 @@ void SharedMemory::prepare(const void* kernel, size_t dynamic_bytes) {
         mmap(nullptr, kMaxDynamic + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mapping == MAP_FAILED) throw std::bad_alloc();
     mapping_ = static_cast<char*>(mapping);
-    thread_locals_ = thread_local_block();
+    const ThreadLocals block = thread_local_block();
+    thread_locals_ = block.first;
+    thread_local_bytes_ = block.bytes;
     if (mprotect(mapping_ + kMaxDynamic, kPage, PROT_NONE) != 0) throw std::bad_alloc();
   }
   // As near to the page without access as the alignment of 128 bytes allows: what lies past the end faults soon.
-  kernel_ = kernel;
+  variables_ = &shared_variables(kernel);
   dynamic_bytes_ = dynamic_bytes;
   dynamic_ = mapping_ + (kMaxDynamic - dynamic_bytes) / 128 * 128;
 #if defined(__SANITIZE_ADDRESS__)
@@ -166,9 +205,40 @@ void SharedMemory::prepare(const void* kernel, size_t dynamic_bytes) {
 
 void SharedMemory::poison(uint8_t byte) {
   std::memset(dynamic_, byte, dynamic_bytes_);
-  for (const SharedVariable& variable : shared_variables(kernel_)) {
+  for (const SharedVariable& variable : *variables_) {
     std::memset(thread_locals_ + variable.offset, byte, variable.bytes);
   }
+}
+
+SharedMemory::Range SharedMemory::dynamic_mapping() const {
+  return {reinterpret_cast<uintptr_t>(mapping_), kMaxDynamic + kPage};
+}
+SharedMemory::Range SharedMemory::thread_locals() const {
+  return {reinterpret_cast<uintptr_t>(thread_locals_), thread_local_bytes_};
+}
+
+SharedMemory::Array SharedMemory::array_before(uintptr_t address) const {
+  const auto base = reinterpret_cast<uintptr_t>(thread_locals_);
+  const SharedVariable* found = nullptr;
+  for (const SharedVariable& variable : *variables_) {
+    if (base + variable.offset <= address && (!found || variable.offset > found->offset)) found = &variable;
+  }
+  if (!found) return {base, 0, nullptr};
+  return {base + found->offset, found->bytes, &found->symbol};
+}
+
+bool SharedMemory::is_guard(uintptr_t address) const {
+  return SymbolTable::of_executable().is_guard(address - reinterpret_cast<uintptr_t>(thread_locals_));
+}
+
+std::string SharedMemory::name_of(const Array& array) {
+  if (!array.symbol) return "(none: a variable of the host)";
+  const std::string name = demangled(*array.symbol);
+  return name.substr(name.rfind(':') + 1);
+}
+
+void SharedMemory::for_each_array(const std::function<void(size_t, size_t)>& f) const {
+  for (const SharedVariable& variable : *variables_) f(variable.offset, variable.bytes);
 }
 
 }  // namespace simt

@@ -6,17 +6,23 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <vector>
 
 namespace simt {
 
 /// Mangled name of a function of the executable; empty if unknown.
 std::string symbol_of(const void* function);
+/// That of the function which a code address lies in.
+std::string symbol_around(const void* address);
 /// Readable form of a mangled name.
 std::string demangled(const std::string& symbol);
 
 /// Bytes of the static shared arrays of a kernel and of gpu.cuh's helpers that may run in it.
 size_t static_shared_bytes(const void* kernel);
+
+struct SharedVariable;
 
 class SharedMemory {
  public:
@@ -31,12 +37,34 @@ class SharedMemory {
   void poison(uint8_t byte);
   void* dynamic() const { return dynamic_; }
 
+  // For the access checker.
+  struct Range {
+    uintptr_t first;
+    size_t bytes;
+  };
+  struct Array {
+    uintptr_t first;
+    size_t bytes;
+    const std::string* symbol;  ///< null: there is none
+  };
+  /// Where dynamic shared memory of any size would lie, and the page behind it.
+  Range dynamic_mapping() const;
+  /// All thread-local variables of the executable.
+  Range thread_locals() const;
+  /// The static array of the kernel, or of its helpers, that begins last at or before `address`.
+  Array array_before(uintptr_t address) const;
+  bool is_guard(uintptr_t address) const;
+  static std::string name_of(const Array& array);
+  /// f(offset in the thread-local block, bytes).
+  void for_each_array(const std::function<void(size_t, size_t)>& f) const;
+
  private:
   char* mapping_ = nullptr;
   char* thread_locals_ = nullptr;  ///< of this OS thread: one SharedMemory serves one
+  size_t thread_local_bytes_ = 0;
   char* dynamic_ = nullptr;
   size_t dynamic_bytes_ = 0;
-  const void* kernel_ = nullptr;
+  const std::vector<SharedVariable>* variables_ = nullptr;  ///< of the kernel and its helpers
 };
 
 }  // namespace simt

@@ -58,8 +58,10 @@ class ScopedConfig {
   Config before_;
 };
 
-/// The schedules that every kernel test runs under: three orders, three poisons, both kinds of streams.
+/// Three orders, three poisons, both kinds of streams.
 std::vector<Config> all_schedules();
+/// Those that every kernel test runs under: all of them, or fewer in builds with a sanitizer or the access checker.
+std::vector<Config> test_schedules();
 std::string describe(const Config& config);
 
 /// Something a kernel or a caller of the runtime did that CUDA forbids or leaves undefined.
@@ -69,6 +71,11 @@ struct Report {
 };
 /// Reports since the last call. It also forgives the device: calls work again after a kernel's fault.
 std::vector<Report> take_reports();
+
+/// Builds with HOURGLASS_SIMT_CHECK (checker.h).
+bool has_access_checker();
+/// From now on the access checker takes these bytes of device memory for never written, whatever stands in them.
+void forget_contents(const void* device_memory, size_t bytes);
 
 /// Counters of the process, for tests of launches, allocations and synchronisations a step.
 struct Counters {

@@ -30,6 +30,9 @@ struct MatrixRow {
   uint32_t words[4];
 };
 inline void load_matrices(Operation operation, uint32_t (&words)[4], const void* row, Site site) {
+#if defined(HOURGLASS_SIMT_CHECK)
+  read_row(row);
+#endif
   MatrixRow of_lane{row, {}};
   Collective lane{operation, ~0u, &of_lane, sizeof of_lane, 0, 32, site};
   warp_collective(lane);

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// The access checker (HOURGLASS_SIMT_CHECK): .cu files are compiled with -fsanitize=thread, which makes the compiler
+// call __tsan_read4(address) and the like before every access, and those calls come here (tsan.cpp) instead of to
+// ThreadSanitizer. So the thread, the address and the source line of every access of a kernel are known. Found:
+//
+//   race           two accesses of one launch by two threads, at least one a write, not both atomic, and nothing orders
+//                  them, whatever order they happened to run in
+//   uninitialised  bytes that nobody has written since cudaMalloc, or since the block began, or that a started copy
+//                  has not brought yet
+//   out-of-bounds  no live allocation or shared array is there; use-after-free; the launch ends
+//   misaligned     an access that is not a multiple of its size
+//   host-memory    a kernel dereferences host memory; foreign-local: a local of another thread; the launch ends
+//   device-memory  host code of a .cu file dereferences device memory
+//
+// What orders two accesses of one block: __syncthreads, and within a warp __syncwarp (vector clocks of the lanes). No
+// other collective does. Of two blocks: a fence after the first access and an atomic after the fence, then an atomic in
+// the other block. Of two launches: always; a missing event between streams is what lazy streams are for.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#if defined(HOURGLASS_SIMT_CHECK)
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/simt/language.h"
+#include "tests/simt/shadow.h"
+#include "tests/simt/shared_memory.h"
+#endif
+
+namespace simt {
+
+struct Thread;
+struct Grid;
+class Scheduler;
+class SharedMemory;
+
+enum class AccessKind : uint8_t { kRead, kWrite, kAtomic };
+
+#if defined(HOURGLASS_SIMT_CHECK)
+
+inline constexpr bool kChecked = true;
+
+/// Accesses of the running launch. One Checker belongs to one Scheduler, and both to one OS thread.
+class Checker {
+ public:
+  Checker(Scheduler& scheduler, const SharedMemory& shared) : scheduler_(scheduler), shared_(shared) {}
+  Checker(const Checker&) = delete;
+  Checker& operator=(const Checker&) = delete;
+
+  void begin_launch(const Grid& grid);
+  void begin_block(unsigned threads);
+  void barrier() { ++epoch_; }
+  void warp_barrier(unsigned warp, uint32_t members);
+  void fence(const Thread& thread);
+  void access(const Thread& thread, const void* address, uint32_t bytes, AccessKind kind, const void* pc);
+
+  /// cp.async: a write when it is started, whose bytes are not there yet, and one when it has been waited for.
+  void copy_started(const Thread& thread, const void* to, uint32_t bytes, const void* pc);
+  void copy_arrived(const Thread& thread, const void* to, uint32_t bytes, const void* pc);
+
+ private:
+  /// Where bytes are, and what is known of them.
+  struct Place {
+    Shadow* shadow = nullptr;  ///< null: not tracked
+    size_t offset = 0;
+    bool shared = false;
+    std::string (*name)(uintptr_t address, const SharedMemory& shared) = nullptr;
+  };
+  /// What a block has made visible to others: all of the epochs before `epoch`, and each thread's accesses up to a
+  /// time.
+  struct Published {
+    uint32_t epoch = 0;
+    std::vector<uint32_t> times;
+  };
+  struct Block {
+    uint3 index;
+    Published published;
+  };
+
+  Place place_of(uintptr_t address, uint32_t bytes, AccessKind kind, const void* pc);
+  Place place_in_dynamic(uintptr_t address, uint32_t bytes, AccessKind kind, const void* pc);
+  Place place_in_static(uintptr_t address, uint32_t bytes, AccessKind kind, const void* pc);
+  [[noreturn]] void stop_outside(const Allocation* allocation, uintptr_t address, uint32_t bytes, AccessKind kind,
+                                 const void* pc);
+  void touch(const Thread& thread, const Place& place, uintptr_t address, uint32_t bytes, AccessKind kind,
+             const void* pc);
+  void check_order(const Thread& thread, const Place& place, uintptr_t address, const Cell& cell, const Access& now);
+  void check_written(const Place& place, uintptr_t address, uint32_t bytes, const void* pc);
+  void record(Cell& cell, const Access& now);
+  bool ordered(const Access& before, const Thread& thread, bool shared) const;
+  bool published(const Access& before) const;
+  bool acquired(const Thread& thread) const;
+  void note_atomic(const Thread& thread);
+
+  bool is_first(const char* kind, const void* pc);
+  void say(const char* kind, const void* pc, const std::string& text);
+  [[noreturn]] void stop(const char* kind, const void* pc, const std::string& text);
+
+  Scheduler& scheduler_;
+  const SharedMemory& shared_;
+  SharedMemory::Range dynamic_mapping_{}, locals_{};
+  uintptr_t arguments_ = 0;
+  size_t argument_bytes_ = 0;
+  std::set<std::pair<std::string, const void*>> said_;  ///< one report for each kind and place of a launch
+
+  // Every run of a block has a number of its own, so that what stands in shadow memory need not be cleared.
+  uint32_t unit_ = 0, first_unit_ = 1;
+  uint32_t epoch_ = 0;          ///< barriers that the block has passed
+  std::vector<Block> blocks_;   ///< of the launch, in the order they ran
+  std::vector<uint32_t> time_;  ///< vector clocks: [thread][lane], of lanes of its own warp
+  Published fenced_;
+  std::vector<bool> did_atomic_;
+  uint32_t first_atomic_epoch_ = 0;
+  bool any_atomic_ = false;
+  Shadow dynamic_, statics_;
+};
+
+/// One access of a kernel or of host code; called by tsan.cpp and by what reads or writes memory for a kernel.
+void checked_access(const void* address, uint32_t bytes, AccessKind kind, const void* pc);
+
+#else
+
+inline constexpr bool kChecked = false;
+
+class Checker {
+ public:
+  Checker(Scheduler&, const SharedMemory&) {}
+  void begin_launch(const Grid&) {}
+  void begin_block(unsigned) {}
+  void barrier() {}
+  void warp_barrier(unsigned, uint32_t) {}
+  void fence(const Thread&) {}
+  void copy_started(const Thread&, const void*, uint32_t, const void*) {}
+  void copy_arrived(const Thread&, const void*, uint32_t, const void*) {}
+};
+inline void checked_access(const void*, uint32_t, AccessKind, const void*) {}
+
+#endif
+
+}  // namespace simt
