@@ -17,6 +17,7 @@ Installs the missing packages (Debian 12, Ubuntu 24.04; root), builds with warni
   the suite under AddressSanitizer and UndefinedBehaviorSanitizer (build/asan; without the tests labelled slow),
   the kernels' tests without oneDNN                               (build/no-onednn),
   the CUDA kernels and training on them, in an emulator           (build/emulated),
+  the CUDA kernels under its access checker                       (build/emulated-checked),
   and, where nvcc 12.4 or newer is found, compiles the CUDA code  (build/cuda),
 and ends with one table. At most 25 minutes on 2 cores. Exits 1 if anything failed.
 
@@ -105,6 +106,10 @@ else
   # The very .cu files on the CPU, by the emulator of tests/simt.
   if build "CUDA in the emulator" emulated build/emulated cuda_tests; then
     run_tests "CUDA in the emulator" build/emulated -L cuda
+  fi
+  # Races, bounds and uninitialised reads, whatever order the threads ran in.
+  if build "CUDA under the access checker" emulated-checked build/emulated-checked cuda_kernel_tests; then
+    run_tests "CUDA under the access checker" build/emulated-checked -L cuda
   fi
   problem=$(nvcc_problem)
   if [ -z "$problem" ]; then
