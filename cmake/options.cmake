@@ -18,6 +18,7 @@ function(hourglass_choice variable default help)
 endfunction()
 hourglass_choice(HOURGLASS_ONEDNN AUTO "oneDNN for float GEMM on the CPU" AUTO ON OFF)
 hourglass_choice(HOURGLASS_CUDA AUTO "CUDA device" AUTO ON OFF EMULATED)
+option(HOURGLASS_PTXAS_VERBOSE "Print each kernel's registers and memory, for scripts/kernel-resources.sh" OFF)
 
 if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "Debug, Release, RelWithDebInfo or MinSizeRel" FORCE)

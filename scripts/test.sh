@@ -18,7 +18,8 @@ Installs the missing packages (Debian 12, Ubuntu 24.04; root), builds with warni
   the kernels' tests without oneDNN                               (build/no-onednn),
   the CUDA kernels and training on them, in an emulator           (build/emulated),
   the CUDA kernels under its access checker                       (build/emulated-checked),
-  and, where nvcc 12.4 or newer is found, compiles the CUDA code  (build/cuda),
+  and, where nvcc 12.4 or newer is found, compiles the CUDA code, and compares each kernel's registers and memory
+    with kernels/resources.txt                                    (build/cuda),
 and ends with one table. At most 25 minutes on 2 cores. Exits 1 if anything failed.
 
   --quick        the release build and its tests that are not labelled slow; at most 5 minutes
@@ -88,6 +89,16 @@ failures() {
   note "... the whole log: $1"
 }
 
+# check_resources LOG: each kernel's registers and memory against kernels/resources.txt.
+check_resources() {
+  grep -q 'Compiling entry function' "$1" || return 0  # nothing was compiled anew
+  if run_logged kernel-resources scripts/kernel-resources.sh --check "$1"; then
+    add_row "kernels' resources" 1 0 0 0 ""
+  else
+    add_row "kernels' resources" 0 1 0 0 "they differ from kernels/resources.txt"
+  fi
+}
+
 if [ "$quick" = yes ]; then
   if build "release" dev build/dev tests_and_program -DHOURGLASS_BENCHMARKS=OFF; then
     run_tests "release" build/dev -LE slow
@@ -114,8 +125,9 @@ else
   problem=$(nvcc_problem)
   if [ -z "$problem" ]; then
     if build "CUDA compile" dev build/cuda hourglass_models -DHOURGLASS_CUDA=ON -DHOURGLASS_APPS=OFF \
-      -DHOURGLASS_TESTS=OFF -DHOURGLASS_BENCHMARKS=OFF; then
+      -DHOURGLASS_TESTS=OFF -DHOURGLASS_BENCHMARKS=OFF -DHOURGLASS_PTXAS_VERBOSE=ON; then
       add_row "CUDA compile" 1 0 0 "$BUILD_SECONDS" "nvcc $(nvcc_version)"
+      check_resources "$LOGS/build-cuda.log"
     fi
   else
     add_skip "CUDA compile" "$problem"
