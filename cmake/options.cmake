@@ -52,7 +52,7 @@ target_compile_options(hourglass_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${fl
 if(HOURGLASS_SANITIZE)
   # g++ 12 takes the sanitizers' own code in std::regex for an uninitialised read (GCC bug 105562).
   target_compile_options(hourglass_flags INTERFACE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-maybe-uninitialized>)
-  set(HOURGLASS_SANITIZE_FLAGS -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g)
+  set(HOURGLASS_SANITIZE_FLAGS -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g1)
   add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:${HOURGLASS_SANITIZE_FLAGS}>")
   add_link_options(-fsanitize=address,undefined)
   # One instruction-set level is enough to find faults, and compiles in a third of the time.

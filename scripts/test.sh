@@ -14,7 +14,8 @@ usage: scripts/test.sh [--quick] [--no-install]
 
 Installs the missing packages (Debian 12, Ubuntu 24.04; root), builds with warnings as errors, and runs
   the whole suite on the release build                            (build/dev),
-  the suite under AddressSanitizer and UndefinedBehaviorSanitizer (build/asan; without the tests labelled slow),
+  the suite, CUDA kernels in an emulator included, under AddressSanitizer and
+    UndefinedBehaviorSanitizer                                    (build/asan; without the tests labelled slow),
   the kernels' tests without oneDNN                               (build/no-onednn),
   the CUDA kernels and training on them, in an emulator           (build/emulated),
   the CUDA kernels under its access checker                       (build/emulated-checked),
@@ -89,6 +90,19 @@ failures() {
   note "... the whole log: $1"
 }
 
+# The program that nvcc built trains on what is here, be it a machine without a driver.
+train_with_cuda_build() {
+  local run started=$SECONDS
+  run=$(mktemp -d)
+  if run_logged cuda-program build/cuda/apps/hourglass train vae --data shapes:8:400 --hidden 16 --latent 2 --batch 20 \
+    --epochs 2 --out "$run/vae"; then
+    add_row "program built with CUDA" 1 0 0 $((SECONDS - started)) "$(head -n 1 "$LOGS/cuda-program.log")"
+  else
+    add_row "program built with CUDA" 0 1 0 $((SECONDS - started)) "it does not train"
+  fi
+  rm -rf "$run"
+}
+
 # check_resources LOG: each kernel's registers and memory against kernels/resources.txt.
 check_resources() {
   grep -q 'Compiling entry function' "$1" || return 0  # nothing was compiled anew
@@ -124,9 +138,10 @@ else
   fi
   problem=$(nvcc_problem)
   if [ -z "$problem" ]; then
-    if build "CUDA compile" dev build/cuda hourglass_models -DHOURGLASS_CUDA=ON -DHOURGLASS_APPS=OFF \
+    if build "CUDA compile" dev build/cuda hourglass -DHOURGLASS_CUDA=ON \
       -DHOURGLASS_TESTS=OFF -DHOURGLASS_BENCHMARKS=OFF -DHOURGLASS_PTXAS_VERBOSE=ON; then
       add_row "CUDA compile" 1 0 0 "$BUILD_SECONDS" "nvcc $(nvcc_version)"
+      train_with_cuda_build
       check_resources "$LOGS/build-cuda.log"
     fi
   else
