@@ -36,11 +36,11 @@ struct ModelConfig {
   Activation activation = Activation::kRelu;
   Activation code_activation = Activation::kNone;  ///< of the code; autoencoder only
   LikelihoodKind likelihood = LikelihoodKind::kBernoulli;
-  double sigma = 1;            ///< standard deviation of the Gaussian likelihood
-  bool learned_sigma = false;  ///< learn it, one scalar, from `sigma` on
-  bool optimal_sigma = false;  ///< the one that suits each batch best
-  bool tied_weights = false;   ///< the decoder uses the encoder's weights, transposed
-  QuantizerConfig quantizer;   ///< VQ-VAE only
+  double sigma = 1;             ///< standard deviation of the Gaussian likelihood
+  bool learned_sigma = false;   ///< learn it, one scalar, from `sigma` on
+  bool optimal_sigma = false;   ///< the one that suits each batch best
+  bool tied_weights = false;    ///< the decoder uses the encoder's weights, transposed
+  QuantizerConfig quantizer{};  ///< VQ-VAE only
 
   int pixels() const { return height * width * channels; }
   ImageShape image() const { return {height, width, channels}; }
