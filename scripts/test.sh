@@ -21,7 +21,7 @@ Installs the missing packages (Debian 12, Ubuntu 24.04; root), builds with warni
   the CUDA kernels under its access checker                       (build/emulated-checked),
   and, where nvcc 12.4 or newer is found, compiles the CUDA code, and compares each kernel's registers and memory
     with kernels/resources.txt                                    (build/cuda),
-and ends with one table. At most 25 minutes on 2 cores. Exits 1 if anything failed.
+and ends with one table, in which a test of the sanitizers and the checker is a whole program. At most 25 minutes on 2 cores. Exits 1 if anything failed.
 
   --quick        the release build and its tests that are not labelled slow; at most 5 minutes
   --no-install   never install; go on with what is there
