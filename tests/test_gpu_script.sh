@@ -5,18 +5,8 @@
 # shellcheck disable=SC2317  # the conditions are called through check
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
-check() {  # check WHAT CONDITION...
-  local what=$1
-  shift
-  "$@" && return
-  failures=$((failures + 1))
-  printf 'FAILED: %s\n  command: %s\n  output:\n%s\n' "$what" "$*" "$out"
-}
-says() { [[ $out == *"$1"* ]]; }
-exits() { [ "$status" -eq "$1" ]; }
+# shellcheck source=tests/script_checks.sh
+. tests/script_checks.sh
 
 out=$(scripts/gpu.sh --emulated --plan 2>&1) status=$?
 check "the plan exits 0" exits 0
