@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <limits>
+
 #include "kernels/base/gemm_cut.h"
 #include "kernels/linear.h"
 #include "tests/cases/linear.h"
@@ -160,12 +162,14 @@ TEST_F(LinearCuda, TheLibraryMatchesDouble) {
 }
 
 /// Large enough for a library product and a pass for the activation, which must not turn a NaN into a number. One row
-/// of weights overflows: +infinity and -infinity meet in its sums.
+/// of weights is infinite, with either sign: a NaN in its sums, whether products are rounded before they are added or
+/// not.
 TEST_F(LinearCuda, TheLibraryLeavesNoNanBehindAnActivation) {
   const LinearShape s{512, 1024, 512, Activation::kRelu, false};
   static_assert(int64_t{512} * 512 * 1024 >= cuda::kLibraryActivationWork);
   std::vector<float> x(static_cast<size_t>(x_size(s)), 1e20f), w(static_cast<size_t>(w_size(s)), 1e-20f);
-  for (int c = 0; c < s.C; ++c) w[static_cast<size_t>(3 * s.C + c)] = c % 2 ? 1e30f : -1e30f;
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (int c = 0; c < s.C; ++c) w[static_cast<size_t>(3 * s.C + c)] = c % 2 ? kInfinity : -kInfinity;
   const DeviceArray<float> device_x(x), device_w(w), b(std::vector<float>(static_cast<size_t>(s.K), -1000));
   DeviceArray<float> y(y_size(s));
   cuda::linear_forward<float>(cuda_context(), s, device_x.data(), device_w.data(), b.data(), y.data());
