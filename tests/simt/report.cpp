@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "tests/simt/ptx/module.h"
 #include "tests/simt/stream.h"
 
 namespace simt {
@@ -79,10 +80,12 @@ std::vector<Config> all_schedules() {
 
 std::vector<Config> test_schedules() {
   std::vector<Config> schedules = all_schedules();
+  if (ptx::enabled()) schedules.resize(1);  // the other orders are the emulator's
 #if defined(HOURGLASS_SIMT_CHECK)
   schedules.resize(1);  // what the access checker finds depends on no order
 #elif defined(__SANITIZE_ADDRESS__)
-  schedules.resize(2);  // slow as the sanitizers are: still two orders, two poisons and both kinds of streams
+  // Slow as the sanitizers are: still two orders, two poisons and both kinds of streams.
+  if (schedules.size() > 2) schedules.resize(2);
 #endif
   return schedules;
 }

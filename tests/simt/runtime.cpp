@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "tests/simt/ptx/module.h"
 #include "tests/simt/report.h"
 #include "tests/simt/scheduler.h"
 #include "tests/simt/shared_memory.h"
@@ -59,6 +60,10 @@ void append_record(const KernelCall& call) {
 void run(const KernelCall& call) {
   ++counters().launches;
   counters().profiled_launches += profiling;
+  if (ptx::enabled()) {
+    if (!ptx::run(call)) set_device_fault(cudaErrorLaunchFailure);
+    return;
+  }
   Grid grid;
   grid.grid = call.grid;
   grid.block = call.block;

@@ -14,6 +14,7 @@
 //   HOURGLASS_SIMT_DRIVER         CUDA version it supports            13000 (13.0); 0: there is no driver
 //   HOURGLASS_SIMT_DEVICES        0, 1                                1     0: a driver without a card
 //   HOURGLASS_SIMT_IMAGE          0, 1                                1     0: a card that no kernel was compiled for
+//   HOURGLASS_SIMT_PTX             folders of nvcc's PTX               none  runs that instead: ptx/module.h
 //   HOURGLASS_SIMT_ABORT          0, 1                                0     1: the first report aborts, for a debugger
 //
 // What a kernel does wrong (divergent barrier, bad mask, endless wait) becomes a Report and fails the launch with
