@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+# The tests of CUDA kernels once more, in the emulator but on the PTX that nvcc makes of them (simt/ptx/module.h): the
+# inline PTX of gpu.cuh and mma.cuh is held to the same references as the C++ beside it, and nvcc's code to ours. Only in
+# the plain flavour of the emulator. Without nvcc 12.4 or newer test_ptx_kernels is skipped, and says why.
+if(HOURGLASS_SIMT_CHECK OR HOURGLASS_SANITIZE)
+  return()
+endif()
+hourglass_find_nvcc(nvcc version problem)
+if(nvcc AND NOT problem)
+  hourglass_try_nvcc(${nvcc} problem)
+  string(REPLACE "\"" "'" problem "${problem}")
+endif()
+set(ptx_folder ${PROJECT_BINARY_DIR}/ptx)
+set(HOURGLASS_PTX_ARCHITECTURE 80 CACHE STRING "Of the kernels' PTX that is tested: 80 or 90a")
+mark_as_advanced(HOURGLASS_PTX_ARCHITECTURE)
+
+add_executable(test_ptx_kernels test_ptx_kernels.cpp)
+target_link_libraries(test_ptx_kernels PRIVATE hourglass_flags hourglass_simt GTest::gtest_main)
+target_compile_definitions(test_ptx_kernels PRIVATE HOURGLASS_PTX_PROBLEM="${problem}"
+  HOURGLASS_PTX_FOLDER="${ptx_folder}/kernels")
+add_test(NAME ptx_kernels COMMAND test_ptx_kernels)
+set_tests_properties(ptx_kernels PROPERTIES LABELS cuda SKIP_REGULAR_EXPRESSION "is not tested"
+  FIXTURES_REQUIRED ptx_runs)
+foreach(target all_tests cuda_tests cuda_kernel_tests)
+  add_dependencies(${target} test_ptx_kernels)
+endforeach()
+if(problem)
+  message(STATUS "Hourglass: no tests of the kernels' PTX: ${problem}")
+  return()
+endif()
+
+# hourglass_ptx(folder architecture sources...): the PTX of .cu files, in ptx_folder/<folder>; ptx_files collects it.
+set(ptx_files "")
+function(hourglass_ptx folder architecture)
+  file(MAKE_DIRECTORY ${ptx_folder}/${folder})
+  foreach(source IN LISTS ARGN)
+    get_filename_component(name ${source} NAME_WE)
+    set(ptx ${ptx_folder}/${folder}/${name}.ptx)
+    add_custom_command(OUTPUT ${ptx}
+      COMMAND ${nvcc} -std=c++20 -O3 --expt-relaxed-constexpr -ptx -arch=compute_${architecture} -I${PROJECT_SOURCE_DIR}
+              -MD -MF ${ptx}.d -MT ${ptx} -o ${ptx} ${source}
+      DEPENDS ${source} DEPFILE ${ptx}.d COMMENT "PTX of ${name} for compute_${architecture}" VERBATIM)
+    list(APPEND ptx_files ${ptx})
+  endforeach()
+  set(ptx_files ${ptx_files} PARENT_SCOPE)
+endfunction()
+
+get_target_property(kernel_sources hourglass_kernels SOURCES)
+list(FILTER kernel_sources INCLUDE REGEX "^[a-z0-9_]+\\.cu$")
+list(TRANSFORM kernel_sources PREPEND ${PROJECT_SOURCE_DIR}/kernels/)
+set(wrapper_sources ${CMAKE_CURRENT_SOURCE_DIR}/test_gpu.cu ${CMAKE_CURRENT_SOURCE_DIR}/test_mma.cu)
+hourglass_ptx(wrappers_80 80 ${wrapper_sources})
+hourglass_ptx(wrappers_90a 90a ${wrapper_sources})
+hourglass_ptx(kernels ${HOURGLASS_PTX_ARCHITECTURE} ${kernel_sources})
+add_custom_target(ptx DEPENDS ${ptx_files})
+foreach(target all_tests cuda_tests cuda_kernel_tests)
+  add_dependencies(${target} ptx)
+endforeach()
+
+# hourglass_ptx_test(name folder filter): test_<name> on the PTX in ptx_folder/<folder>.
+function(hourglass_ptx_test name folder filter)
+  set(test ptx_${name})
+  if(NOT folder STREQUAL "kernels")
+    set(test ptx_${folder}_${name})
+  endif()
+  add_test(NAME ${test} COMMAND test_${name} --gtest_filter=${filter})
+  set_tests_properties(${test} PROPERTIES LABELS cuda TIMEOUT ${HOURGLASS_TEST_TIMEOUT} FIXTURES_SETUP ptx_runs
+    ENVIRONMENT "HOURGLASS_SIMT_PTX=${ptx_folder}/${folder};HOURGLASS_SIMT_PTX_LOG=${ptx_folder}/${folder}/${name}.log")
+endfunction()
+foreach(architecture 80 90a)
+  hourglass_ptx_test(gpu wrappers_${architecture} *)
+  # Not those that plant faults, which only the emulator compiles.
+  hourglass_ptx_test(mma wrappers_${architecture} -*CopiesNeedAWait*:*AWarpMultiplies*)
+endforeach()
+foreach(name activation batch batch_norm bernoulli_nll cast codebook_ema columns conv2d conv2d_epilogue corrupt
+    discretized_logistic elementwise fill gaussian_head gaussian_kl gaussian_latent gaussian_nll gradient_norm group_norm
+    kmeans linear_bce nearest_codebook optimal_gaussian optimizer pool2d reparameterize row_reduce squared_error
+    step_state upsample2d vector_quantize)
+  hourglass_ptx_test(${name}_cuda kernels *)
+endforeach()
+# Where cuBLASLt cannot be opened, these repeat the products of other tests.
+hourglass_ptx_test(gemm_cuda kernels -*Library*)
+hourglass_ptx_test(linear_cuda kernels -*Library*)
