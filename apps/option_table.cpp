@@ -146,6 +146,10 @@ void add_machine_rows(TrainOptions& o, OptionTable& table) {
           role(Role::kInvocation,
                {"detect-anomaly", &o.detect_anomaly, "", "look for NaN and infinity after each op, and name the op"}),
           role(Role::kInvocation, {"no-graph", &o.no_graph, "", "run steps eagerly; the results are the same bits"}),
+          role(Role::kInvocation,
+               unset("off",
+                     {"profile", &o.profile, "N",
+                      "time N of the first steps, run eagerly: a table of each op and profile.json", at_least(1)})),
           role(Role::kInvocation, {"quiet", &o.quiet, "", "no progress bar and no tables"}),
       });
 }

@@ -80,6 +80,7 @@ struct TrainOptions {
   std::string device = "auto";
   int threads = 0;  ///< 0: one per core
   bool no_graph = false, detect_anomaly = false;
+  int64_t profile = 0;  ///< steps; 0: none
   std::string gemm = "auto";  ///< "auto" or "own"
 
   std::string out;  ///< the run folder; after parse() never empty

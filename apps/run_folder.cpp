@@ -119,6 +119,10 @@ void RunFolder::write_summary(const Json& summary) {
   write_file_atomic(path_ / "summary.json", summary.dump(2) + "\n");
 }
 
+void RunFolder::write_profile(const Json& profile) {
+  write_file_atomic(path_ / "profile.json", profile.dump(2) + "\n");
+}
+
 void RunFolder::open_metrics() {
   if (!metrics_) metrics_ = std::make_unique<AppendFile>(path_ / "metrics.jsonl");
 }

@@ -7,6 +7,7 @@
 //   checkpoints/step-*.safetensors    and `latest`, a text file with the name of the newest
 //   checkpoints/best.safetensors      the best epoch's, where there is a validation split
 //   figures/                          pictures
+//   profile.json                      of `train --profile`
 //   summary.json                      last values; only a run that ended has it
 #pragma once
 
@@ -47,6 +48,7 @@ class RunFolder {
   void write_record(const Json& record);  ///< run.json; adds "program": "hourglass"
   void write_config(const std::string& text);
   void write_summary(const Json& summary);
+  void write_profile(const Json& profile);
 
   /// Appends one line to metrics.jsonl.
   void append_metrics(const Json& point);

@@ -147,6 +147,7 @@ TrainerOptions trainer_options(const TrainOptions& o, const Dataset& dataset, in
   t.beta = o.beta;
   t.beta_warmup = o.beta_warmup;
   t.detect_anomaly = o.detect_anomaly;
+  t.profile_steps = o.profile;
   t.precision = parse_precision(o.precision);
   return t;
 }

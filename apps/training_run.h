@@ -39,6 +39,8 @@ class TrainingRun {
   int64_t total_steps() const { return total_steps_; }
   bool finished() const { return step() >= total_steps_; }
   const Runtime& runtime() const { return runtime_; }
+  /// Of --profile; null without it.
+  const Profiler* profiler() const { return trainer_.profiler(); }
   /// The closing table.
   std::string closing(const RunFolder& folder) const;
   Json summary() const { return summary_; }

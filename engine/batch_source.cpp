@@ -142,6 +142,7 @@ Batch BatchSource::next(Tape& tape, TrainingState& state, int first_row, int row
   batch.noise.step = state.device_step();
   batch.noise.first_row = first_row;
   batch.report = {state.device_fault(), state.device_step()};
+  tape.mark("batch");
   return batch;
 }
 

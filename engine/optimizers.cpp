@@ -68,9 +68,12 @@ void Optimizer::commit(Tape& tape, std::initializer_list<Optimizer*> optimizers)
   tape.close();
   for (Optimizer* o : optimizers) o->parameters_->complete_gradients(tape.ctx(), o->groups_);
   for (Optimizer* o : optimizers) o->check(tape.ctx(), o == *optimizers.begin());
+  tape.mark("gradient check");
   for (Optimizer* o : optimizers) o->update(tape.ctx());
+  tape.mark("optimizer");
   const TrainingState& state = *(*optimizers.begin())->state_;
   tape.run_commits({tape.ctx(), state.device_fault(), state.device_step()});
+  tape.mark("commits");
   for (Optimizer* o : optimizers) o->parameters_->forget_gradients(o->groups_);
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/dispatch.h"
+#include "engine/profiler.h"
 #include "kernels/fill.h"
 
 namespace hourglass {
@@ -26,6 +27,7 @@ void Tape::rewind(Mode mode) {
   mode_ = mode;
   closed_ = false;
   running_ = -1;
+  entries_ = 0;
   scratch_.clear();
 }
 
@@ -93,9 +95,15 @@ void Tape::run_commits(const Commit& commit) {
   commits_.clear();
 }
 
+size_t Tape::add_entry(const char* name, const Shape& shape) {
+  profiler_->forward(entries_, name, shape);
+  return entries_++;
+}
+
 void Tape::record(const char* name, std::initializer_list<Var> outputs, Loss loss, const void* capture, size_t bytes,
                   void (*run)(Tape&, const std::byte*)) {
-  Record r{name, static_cast<uint32_t>(output_nodes_.size()), 0, 0, 0, run};
+  Record r{name, static_cast<uint32_t>(output_nodes_.size()), 0, 0, 0, run, 0};
+  if (profiler_) r.entry = add_entry(name, outputs.size() > 0 ? outputs.begin()->shape : Shape{});
   for (const Var& v : outputs) output_nodes_.push_back(v.node);
   if (loss.node >= 0) output_nodes_.push_back(loss.node);
   r.nodes = static_cast<uint32_t>(output_nodes_.size()) - r.first_node;
@@ -217,6 +225,7 @@ void Tape::backward(const Term* terms, size_t count, Groups groups) {
       leaves_asked_.clear();
       r.run(*this, captures_.data() + r.capture);
       ++records_run_;
+      if (profiler_) profiler_->backward(r.entry);
       if (detect_anomaly_) check_gradients(r);
       for (const Scratch& s : scratch_) arena_->give_gradient(s.data, s.bytes);
       scratch_.clear();

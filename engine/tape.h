@@ -14,6 +14,7 @@
 
 namespace hourglass {
 
+class Profiler;
 class Tape;
 struct Fault;
 
@@ -136,6 +137,13 @@ class Tape {
   }
   void backward(const Term* terms, size_t count, Groups groups = kAllGroups);
 
+  /// Times what is launched, until it is told null; see profiler.h.
+  void profile(Profiler* profiler) { profiler_ = profiler; }
+  /// What was launched since the last entry of the tape, and belongs to none of its ops, is `name`.
+  void mark(const char* name) {
+    if (profiler_) add_entry(name, {});
+  }
+
   /// Called by the first commit of a step: parameters change now, so nothing more may be recorded or differentiated.
   void close() { closed_ = true; }
 
@@ -171,6 +179,7 @@ class Tape {
     Groups groups;
     size_t capture;
     void (*run)(Tape&, const std::byte*);
+    size_t entry;  // of the profile
   };
 
   struct CommitRecord {
@@ -188,6 +197,7 @@ class Tape {
   bool asked_before(const Var& v);
   void seed(const Term& term);
   void release(Node& node);
+  size_t add_entry(const char* name, const Shape& shape);
   void check_open(const char* what) const;
   void check_finite(const char* op, const char* what, const void* data, const Shape& shape, Dtype dtype) const;
   void check_outputs(const Record& record) const;
@@ -198,6 +208,8 @@ class Tape {
   Mode mode_ = Mode::kTrain;
   bool closed_ = true;  // until the first rewind
   bool detect_anomaly_ = false;
+  Profiler* profiler_ = nullptr;
+  size_t entries_ = 0;  // of the profile, since the rewind
   std::vector<Node> nodes_;
   std::vector<Var> inputs_;
   std::vector<int32_t> output_nodes_;

@@ -73,6 +73,7 @@ Trainer::Trainer(Runtime& runtime, const SampleStore& store, const std::vector<i
                                   ", given " + std::to_string(options.micro_batches));
   }
   tape_.detect_anomaly(options.detect_anomaly);
+  if (options.profile_steps > 0) profiler_ = std::make_unique<Profiler>(runtime.ctx(), options.profile_steps);
   if (vqvae_) {
     code_usage_ = Buffer(runtime.ctx(), sizeof(int64_t) * static_cast<size_t>(options.model.quantizer.codes), "usage");
     vqvae_->start(runtime.ctx());
@@ -126,6 +127,18 @@ void Trainer::record_step() {
   optimizer_.commit(tape_);
 }
 
+void Trainer::run_step() {
+  if (!profiler_ || !profiler_->wants_step()) {
+    return options_.detect_anomaly ? step_graph_->run_eagerly() : step_graph_->run();
+  }
+  tape_.profile(profiler_.get());
+  profiler_->begin_step();
+  step_graph_->run_eagerly();
+  tape_.mark("log");
+  profiler_->end_step();
+  tape_.profile(nullptr);
+}
+
 void Trainer::run(int64_t steps) {
   if (first_vectors_ && steps > 0) {
     if (state_.step() == 0) {
@@ -143,7 +156,7 @@ void Trainer::run(int64_t steps) {
     const int64_t window = std::min<int64_t>(steps, TrainingState::kWindow);
     for (int64_t i = 0; i < window; ++i) {
       try {
-        options_.detect_anomaly ? step_graph_->run_eagerly() : step_graph_->run();
+        run_step();
       } catch (const Error& error) {
         parameters_.forget_gradients(kAllGroups);  // of the part that ran
         if (error.exit() != Exit::kNotFinite) throw;

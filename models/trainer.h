@@ -8,6 +8,7 @@
 
 #include "engine/batch_source.h"
 #include "engine/optimizers.h"
+#include "engine/profiler.h"
 #include "engine/runtime.h"
 #include "engine/step_graph.h"
 #include "models/denoising.h"
@@ -46,6 +47,7 @@ struct TrainerOptions {
   Corruption corruption;        ///< of what the encoder sees
   int micro_batches = 1;        ///< gradients of a batch are accumulated over this many parts; must divide the batch
   bool detect_anomaly = false;  ///< look for non-finite values after each op
+  int64_t profile_steps = 0;    ///< the first steps are run eagerly and timed entry by entry; see profiler()
   Precision precision = Precision::kFp32;
   Dtype dtype = Dtype::kF32;  ///< of the parameters
 };
@@ -86,6 +88,8 @@ class Trainer {
   size_t bytes() const { return step_graph_->bytes(); }
   /// Nodes of the captured step: kernels launched a step; 0 where nothing is captured.
   int nodes() const { return step_graph_->nodes(); }
+  /// Where the time of TrainerOptions::profile_steps goes; null without them.
+  const Profiler* profiler() const { return profiler_.get(); }
   /// Moments that the optimizer keeps of each parameter.
   size_t moments() const { return optimizer_.moments(); }
 
@@ -95,6 +99,7 @@ class Trainer {
 
  private:
   void record_step();
+  void run_step();
   void start_codebook();
   double beta_at(int64_t step) const;
   void fold_log(int64_t first, int64_t last);
@@ -112,6 +117,7 @@ class Trainer {
   BatchSource source_;
   Tape tape_;
   std::unique_ptr<StepGraph> step_graph_;
+  std::unique_ptr<Profiler> profiler_;
   std::unique_ptr<StepGraph> first_vectors_;  // of the first batch, for k-means; null once that has run
   Var vectors_;
   Buffer code_usage_;  // since the last log point; int64

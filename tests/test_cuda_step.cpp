@@ -38,6 +38,25 @@ TEST_F(CudaStep, OfAVaeLaunchesTwelveKernels) {
   EXPECT_EQ(trainer.nodes(), 12);
 }
 
+TEST_F(CudaStep, IsReplayedOnceItHasBeenProfiled) {
+  const SmallData data(128);
+  TrainerOptions options = small_trainer_options();
+  options.profile_steps = 3;
+  std::vector<std::vector<std::string>> names;
+  for (const char* device : {"cpu", "cuda"}) {
+    Runtime runtime({device, 1});
+    Trainer trainer(runtime, data.store(), data.split, options);
+    trainer.run(Profiler::kWarmUp + 3);
+    EXPECT_EQ(trainer.nodes(), 0);
+    names.emplace_back();
+    for (const ProfileRow& row : trainer.profiler()->rows()) names.back().push_back(row.name);
+    EXPECT_GT(trainer.profiler()->step_seconds(), 0);
+    trainer.run(3);
+    EXPECT_EQ(trainer.nodes() > 0, runtime.captures());
+  }
+  EXPECT_EQ(names[0], names[1]) << "the same entries on both devices";
+}
+
 #if defined(HOURGLASS_CUDA_EMULATED)
 simt::Counters counted(const std::function<void()>& work) {
   const simt::Counters before = simt::counters();

@@ -179,5 +179,32 @@ TEST_F(ProgramTest, ABrokenNewestCheckpointIsPassedOverWithANotice) {
   EXPECT_EQ(Json::parse(eval.out, "eval").get_integer("step"), 12);
 }
 
+TEST_F(ProgramTest, AProfileIsATableAndAFile) {
+  const std::vector<std::string> train = {"train", "ae",      "--data", "shapes:8:200", "--batch",     "20", "--hidden",
+                                          "24",    "--steps", "9",      "--out",        at("profiled")};
+  std::vector<std::string> words = train;
+  words.insert(words.end(), {"--profile", "4"});
+  const Outcome outcome = run(words);
+  ASSERT_EQ(outcome.exit, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("profile of 4 steps"), std::string::npos) << outcome.err;
+  const Json profile = Json::parse(read_text_file(at("profiled") + "/profile.json"), "profile.json");
+  EXPECT_EQ(profile.get_integer("steps"), 4);
+  double sum = 0;
+  for (const Json& entry : profile.at("entries").elements()) {
+    EXPECT_NE(outcome.err.find("  " + entry.get_string("name") + " "), std::string::npos) << entry.dump();
+    sum += entry.get_number("forward_us") + entry.get_number("backward_us");
+  }
+  EXPECT_NEAR(sum, profile.get_number("microseconds"), 1e-6 * sum);
+
+  words.back() = "100";
+  words.push_back("--overwrite");
+  EXPECT_NE(run(words).err.find("profile of 6 steps"), std::string::npos) << "as many as there were";
+  words[9] = "2";
+  const Outcome brief = run(words);
+  EXPECT_NE(brief.err.find("--profile: no step was measured"), std::string::npos) << brief.err;
+  EXPECT_FALSE(fs::exists(at("profiled") + "/profile.json"));
+  expect_refused(2, {"--profile", "at least 1", "0"}, {"train", "ae", "--profile", "0"});
+}
+
 }  // namespace
 }  // namespace hourglass

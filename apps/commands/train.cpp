@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "apps/commands.h"
+#include "apps/profile_table.h"
 #include "apps/run_folder.h"
 #include "apps/signals.h"
 #include "apps/terminal.h"
@@ -56,6 +57,16 @@ void resume(const RunFolder& folder, TrainingRun& run) {
   run.restore(found.file);
 }
 
+void report_profile(const TrainOptions& options, const Profiler& profiler, RunFolder& folder) {
+  if (profiler.steps() == 0) {
+    notice("--profile: no step was measured: the first " + std::to_string(Profiler::kWarmUp) +
+           " warm up, and the run had no more");
+    return;
+  }
+  folder.write_profile(profile_json(profiler));
+  say(options, profile_table(profiler));
+}
+
 }  // namespace
 
 int run_train(const TrainOptions& options) {
@@ -89,6 +100,7 @@ int run_train(const TrainOptions& options) {
   catch_signals();
   const Stop stop = run.run(folder);
   folder.write_record(record_of(options, dataset, run));  // again, with what the steps have chosen
+  if (run.profiler()) report_profile(options, *run.profiler(), folder);
   if (stop == Stop::kSignal) {
     notice("stopped by a signal at step " + count_text(run.step()) + " after saving; --resume goes on");
     return exit_code_of_signal();

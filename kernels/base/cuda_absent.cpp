@@ -33,12 +33,16 @@ void destroy_event(void*) noexcept {}
 void record_event(void*, void*) { absent(); }
 void wait_event(void*, void*) { absent(); }
 void synchronize_event(void*) { absent(); }
+void* make_timer() { absent(); }
+double seconds_between(void*, void*) { absent(); }
 void copy_ahead(void*, void*, const void*, size_t) { absent(); }
 void begin_capture(void*) { absent(); }
 void* end_capture(void*, int*) { absent(); }
 void launch_graph(void*, void*) { absent(); }
 void destroy_graph(void*) noexcept {}
 void abandon_capture(void*) noexcept {}
+void begin_range(const char*) noexcept {}
+void end_range() noexcept {}
 std::vector<LibraryPlan> library_plans() { return {}; }
 
 }  // namespace hourglass::cuda

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/base/cuda_device.h"
 #include "kernels/base/gpu.cuh"
+#if __has_include(<nvtx3/nvToolsExt.h>)
+#include <nvtx3/nvToolsExt.h>
+#define HOURGLASS_NVTX 1
+#endif
 
 namespace hourglass::cuda {
 namespace {
@@ -153,8 +157,32 @@ void wait_event(void* stream, void* event) {
 
 void synchronize_event(void* event) { CUDA_CHECK(cudaEventSynchronize(static_cast<cudaEvent_t>(event))); }
 
+void* make_timer() {
+  cudaEvent_t event = nullptr;
+  CUDA_CHECK(cudaEventCreate(&event));
+  return event;
+}
+
+double seconds_between(void* first, void* second) {
+  float milliseconds = 0;
+  CUDA_CHECK(cudaEventElapsedTime(&milliseconds, static_cast<cudaEvent_t>(first), static_cast<cudaEvent_t>(second)));
+  return milliseconds * 1e-3;
+}
+
 void copy_ahead(void* stream, void* to, const void* from, size_t bytes) {
   CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, as_stream(stream)));
+}
+
+void begin_range([[maybe_unused]] const char* name) noexcept {
+#if defined(HOURGLASS_NVTX)
+  nvtxRangePushA(name);
+#endif
+}
+
+void end_range() noexcept {
+#if defined(HOURGLASS_NVTX)
+  nvtxRangePop();
+#endif
 }
 
 void begin_capture(void* stream) {

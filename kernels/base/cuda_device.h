@@ -45,6 +45,10 @@ void record_event(void* event, void* stream);
 /// The stream's later work waits for the event; the host does not.
 void wait_event(void* stream, void* event);
 void synchronize_event(void* event);
+/// An event that knows its time.
+void* make_timer();
+/// Between two timers, both of which have passed.
+double seconds_between(void* first, void* second);
 /// From pinned memory, which must stay as it is until the copy has run.
 void copy_ahead(void* stream, void* to, const void* from, size_t bytes);
 
@@ -54,6 +58,9 @@ void begin_capture(void* stream);
 void* end_capture(void* stream, int* nodes);
 void launch_graph(void* graph, void* stream);
 void destroy_graph(void* graph) noexcept;
+/// A range of this thread's time line in NVIDIA's profilers (NVTX); nothing where the toolkit has none.
+void begin_range(const char* name) noexcept;
+void end_range() noexcept;
 /// Drops a capture that failed, so that the stream can be used again.
 void abandon_capture(void* stream) noexcept;
 
