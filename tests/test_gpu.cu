@@ -103,8 +103,8 @@ TEST_F(Gpu, EightByteValuesTravel) {
 __global__ void barrier_vote_kernel(int* out) {
   const int t = static_cast<int>(threadIdx.x);
   out[3 * t] = __syncthreads_count(t % 3 == 0);
-  out[3 * t + 1] = __syncthreads_and(t < 1000);
-  out[3 * t + 2] = __syncthreads_or(t == 77);
+  out[3 * t + 1] = __syncthreads_and(t < 1000) + 2 * __syncthreads_and(t != 77);
+  out[3 * t + 2] = __syncthreads_or(t == 77) + 2 * __syncthreads_or(t == 1000);
 }
 
 TEST_F(Gpu, BarriersVote) {
@@ -172,8 +172,8 @@ TEST_F(Gpu, DynamicSharedMemoryBeyondTheDefault) {
 __global__ void atomics_kernel(unsigned* out) {
   const unsigned t = threadIdx.x;
   atomicAdd(&out[0], t);
-  atomicMax(&out[1], t);
-  atomicMin(&out[2], t);
+  atomicMax(&out[1], t << 25);
+  atomicMin(&out[2], (t + 28) << 25);
   atomicOr(&out[3], 1u << (t & 31));
   atomicInc(&out[4], 6u);
   atomicAdd(reinterpret_cast<unsigned long long*>(&out[6]), 1ull << 33);
@@ -182,13 +182,13 @@ __global__ void atomics_kernel(unsigned* out) {
 
 TEST_F(Gpu, Atomics) {
   const auto got = on_cuda([&](const Context& ctx) {
-    DeviceArray<unsigned> out(std::vector<unsigned>(10, 0));
+    DeviceArray<unsigned> out({0, 0, ~0u, 0, 0, 0, 0, 0, 0, 0});
     gpu::launch(atomics_kernel, 1, 100, 0, gpu::stream(ctx), out.data());
     return out.values();
   });
   EXPECT_EQ(got[0], 4950u);
-  EXPECT_EQ(got[1], 99u);
-  EXPECT_EQ(got[2], 0u);
+  EXPECT_EQ(got[1], 99u << 25);  // more than any signed number
+  EXPECT_EQ(got[2], 28u << 25);
   EXPECT_EQ(got[3], ~0u);
   EXPECT_EQ(got[4], 100u % 7);
   EXPECT_EQ(got[7], 200u);  // the upper word of 100 << 33

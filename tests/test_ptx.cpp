@@ -52,10 +52,11 @@ std::string kernel_of(const std::string& body) {
 )";
 }
 
-/// What its threads store.
-std::vector<uint32_t> run(const std::string& body, unsigned threads = 32, uint32_t number = 7) {
+/// What is in memory when its threads have run: their stores into `memory`, where %base points to.
+std::vector<uint32_t> run_on(const std::vector<uint32_t>& memory, const std::string& body, unsigned threads) {
+  const uint32_t number = 7;
   const auto kernels = simt::ptx::parse_module(kernel_of(body), "hand.ptx");
-  DeviceArray<uint32_t> out(threads);
+  DeviceArray<uint32_t> out(memory);
   simt::ptx::Launch launch;
   launch.kernel = &kernels.at(0);
   launch.block = dim3(threads);
@@ -66,6 +67,9 @@ std::vector<uint32_t> run(const std::string& body, unsigned threads = 32, uint32
   std::memcpy(launch.arguments.data() + sizeof pointer, &number, sizeof number);
   simt::ptx::interpret(launch);
   return out.values();
+}
+std::vector<uint32_t> run(const std::string& body, unsigned threads = 32) {
+  return run_on(std::vector<uint32_t>(threads), body, threads);
 }
 
 /// The one word that all threads of a warp store.
@@ -196,6 +200,91 @@ TEST(Ptx, DynamicSharedMemoryFollowsTheStatic) {
   EXPECT_EQ(word("mov.u32 %r1, outer; mov.u32 %r0, single;"), 288u);
   EXPECT_EQ(word("mov.u32 %r1, outer; mov.u32 %r0, dynamic;"), 384u);
   EXPECT_EQ(word("st.shared.u32 [dynamic+60], 9; ld.shared.u32 %r0, [dynamic+60];"), 9u);
+}
+
+// ---------------------------------------------------------------- matrices and copies
+
+/// Whether the lanes of a warp, each with its words of A and B in memory, compute A B by this instruction.
+bool multiplies(const std::string& instruction) {
+  const auto a = [](int row, int k) { return static_cast<float>((row * 5 + k * 3) % 11 - 5); };
+  const auto b = [](int k, int column) { return static_cast<float>((k * 7 + column * 2) % 9 - 4); };
+  const auto two = [](float low, float high) {
+    return std::bit_cast<uint32_t>(low) >> 16 | (std::bit_cast<uint32_t>(high) & 0xFFFF0000u);
+  };
+  std::vector<uint32_t> memory;
+  for (int lane = 0; lane < 32; ++lane) {
+    const int g = lane / 4, k = lane % 4 * 2;
+    memory.insert(memory.end(), {two(a(g, k), a(g, k + 1)), two(a(g + 8, k), a(g + 8, k + 1)),
+                                 two(a(g, k + 8), a(g, k + 9)), two(a(g + 8, k + 8), a(g + 8, k + 9)),
+                                 two(b(k, g), b(k + 1, g)), two(b(k + 8, g), b(k + 9, g)), 0, 0});
+  }
+  const auto words = run_on(memory, R"(
+  .reg .b32 %a<4>, %b<2>, %d<4>;
+  mul.wide.u32 %offset, %t, 32;
+  add.s64 %out, %base, %offset;
+  ld.global.v4.u32 {%a0,%a1,%a2,%a3}, [%out];
+  ld.global.v2.u32 {%b0,%b1}, [%out+16];
+  mov.b32 %d0, 0; mov.b32 %d1, 0; mov.b32 %d2, 0; mov.b32 %d3, 0;
+  )" + instruction + R"(
+  st.global.v4.u32 [%out], {%d0,%d1,%d2,%d3};)",
+                            32);
+  for (int lane = 0; lane < 32; ++lane) {
+    for (int i = 0; i < 4; ++i) {
+      const int row = lane / 4 + i / 2 * 8, column = lane % 4 * 2 + i % 2;
+      float sum = 0;
+      for (int k = 0; k < 16; ++k) sum += a(row, k) * b(k, column);
+      if (std::bit_cast<float>(words[static_cast<size_t>(8 * lane + i)]) != sum) return false;
+    }
+  }
+  return true;
+}
+
+TEST(Ptx, MatrixProductsNeedTheirWordsInOrder) {
+  const std::string opcode = "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 ";
+  EXPECT_TRUE(multiplies(opcode + "{%d0,%d1,%d2,%d3}, {%a0,%a1,%a2,%a3}, {%b0,%b1}, {%d0,%d1,%d2,%d3};"));
+  EXPECT_FALSE(multiplies(opcode + "{%d0,%d1,%d2,%d3}, {%a0,%a2,%a1,%a3}, {%b0,%b1}, {%d0,%d1,%d2,%d3};"));
+  EXPECT_FALSE(multiplies(opcode + "{%d0,%d1,%d2,%d3}, {%a0,%a1,%a2,%a3}, {%b1,%b0}, {%d0,%d1,%d2,%d3};"));
+  EXPECT_FALSE(multiplies(opcode + "{%d0,%d2,%d1,%d3}, {%a0,%a1,%a2,%a3}, {%b0,%b1}, {%d0,%d2,%d1,%d3};"));
+}
+
+TEST(Ptx, LoadsMatrices) {
+  const auto loaded = [](const std::string& transposed) {
+    return run(R"(
+  mul.lo.u32 %own, %t, 4;
+  mov.u32 %start, scratch;
+  add.s32 %own, %own, %start;
+  shl.b32 %other, %t, 17;
+  mad.lo.u32 %other, %t, 2, %other;
+  add.s32 %other, %other, 0x10000;
+  st.shared.u32 [%own], %other;
+  bar.warp.sync -1;
+  and.b32 %own, %t, 7;
+  mad.lo.u32 %own, %own, 16, %start;
+  ldmatrix.sync.aligned.m8n8.x1)" +
+               transposed + R"(.shared.b16 {%r0}, [%own];
+  st.global.u32 [%out], %r0;)");
+  };
+  const auto by_rows = loaded(""), by_columns = loaded(".trans");  // element i of the matrix is i
+  for (uint32_t lane = 0; lane < 32; ++lane) {
+    const uint32_t row = lane / 4, column = lane % 4 * 2;
+    EXPECT_EQ(by_rows[lane], (8 * row + column) | (8 * row + column + 1) << 16) << lane;
+    EXPECT_EQ(by_columns[lane], (8 * column + row) | (8 * (column + 1) + row) << 16) << lane;
+  }
+}
+
+TEST(Ptx, CopiesArriveWhenTheirThreadWaits) {
+  const auto copied = [](const std::string& bytes, const std::string& wait) {
+    return run_on({9},
+                  "cp.async.ca.shared.global [single], [%out], 4, " + bytes + "; cp.async.commit_group; " + wait + R"(
+  ld.shared.u32 %r0, [single];
+  cp.async.wait_all;
+  st.global.u32 [%out], %r0;)",
+                  1)[0];
+  };
+  EXPECT_EQ(copied("4", "cp.async.wait_group 0;"), 9u);
+  EXPECT_EQ(copied("0", "cp.async.wait_group 0;"), 0u) << "of 4 bytes none is copied, and zeros follow";
+  EXPECT_EQ(copied("4", "cp.async.wait_group 1;"), ~0u) << "the poison";
+  EXPECT_EQ(copied("4", ""), ~0u);
 }
 
 // ---------------------------------------------------------------- faults
