@@ -19,6 +19,7 @@ endfunction()
 hourglass_choice(HOURGLASS_ONEDNN AUTO "oneDNN for float GEMM on the CPU" AUTO ON OFF)
 hourglass_choice(HOURGLASS_CUDA AUTO "CUDA device" AUTO ON OFF EMULATED)
 option(HOURGLASS_PTXAS_VERBOSE "Print each kernel's registers and memory, for scripts/kernel-resources.sh" OFF)
+option(HOURGLASS_KEEP_PTX "Keep nvcc's intermediate files in ptx/ of the build, for HOURGLASS_PTX_FROM of an emulated one" OFF)
 
 if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "Debug, Release, RelWithDebInfo or MinSizeRel" FORCE)

@@ -17,10 +17,11 @@ Installs the missing packages (Debian 12, Ubuntu 24.04; root), builds with warni
   the suite, CUDA kernels in an emulator included, under AddressSanitizer and
     UndefinedBehaviorSanitizer                        (build/asan; without the tests labelled slow or house),
   the kernels' tests without oneDNN                               (build/no-onednn),
-  the CUDA kernels and training on them, in an emulator           (build/emulated),
-  the CUDA kernels under its access checker                       (build/emulated-checked),
-  and, where nvcc 12.4 or newer is found, compiles the CUDA code, and compares each kernel's registers and memory
+  where nvcc 12.4 or newer is found, compiles the CUDA code, and compares each kernel's registers and memory
     with kernels/resources.txt                                    (build/cuda),
+  the CUDA kernels and training on them, in an emulator, and the kernels' tests once more on nvcc's PTX, if there is any
+                                                                  (build/emulated),
+  the CUDA kernels under its access checker                       (build/emulated-checked),
 and ends with one table, in which a test of the sanitizers and the checker is a whole program. At most 30 minutes on
 2 cores. Exits 1 if anything failed.
 
@@ -114,6 +115,23 @@ check_resources() {
   fi
 }
 
+# compile_cuda: the program by nvcc; PTX becomes the folder of the kernels' PTX, or stays empty.
+compile_cuda() {
+  local problem
+  problem=$(nvcc_problem)
+  if [ -n "$problem" ]; then
+    add_skip "CUDA compile" "$problem"
+  elif build "CUDA compile" dev build/cuda hourglass -DHOURGLASS_CUDA=ON -DHOURGLASS_TESTS=OFF \
+    -DHOURGLASS_BENCHMARKS=OFF -DHOURGLASS_PTXAS_VERBOSE=ON -DHOURGLASS_KEEP_PTX=ON; then
+    add_row "CUDA compile" 1 0 0 "$BUILD_SECONDS" "nvcc $(nvcc_version)"
+    PTX=$PWD/build/cuda/ptx
+    find "$PTX" -type f ! -name '*.ptx' -delete  # 1 GB
+    train_with_cuda_build
+    check_resources "$LOGS/build-cuda.log"
+  fi
+}
+
+PTX=
 if [ "$quick" = yes ]; then
   if build "release" dev build/dev tests_and_program -DHOURGLASS_BENCHMARKS=OFF; then
     run_tests "release" build/dev -LE slow
@@ -129,24 +147,14 @@ else
   if build "kernels without oneDNN" dev build/no-onednn kernel_tests -DHOURGLASS_ONEDNN=OFF -DHOURGLASS_BENCHMARKS=OFF; then
     run_tests "kernels without oneDNN" build/no-onednn -L kernels
   fi
-  # The very .cu files on the CPU, by the emulator of tests/simt.
-  if build "CUDA in the emulator" emulated build/emulated cuda_tests; then
+  compile_cuda
+  # The very .cu files on the CPU, by the emulator of tests/simt, and what nvcc has just made of them.
+  if build "CUDA in the emulator" emulated build/emulated cuda_tests -DHOURGLASS_PTX_FROM="$PTX"; then
     run_tests "CUDA in the emulator" build/emulated -L cuda
   fi
   # Races, bounds and uninitialised reads, whatever order the threads ran in.
   if build "CUDA under the access checker" emulated-checked build/emulated-checked cuda_kernel_tests; then
     run_tests "CUDA under the access checker" build/emulated-checked -L cuda
-  fi
-  problem=$(nvcc_problem)
-  if [ -z "$problem" ]; then
-    if build "CUDA compile" dev build/cuda hourglass -DHOURGLASS_CUDA=ON \
-      -DHOURGLASS_TESTS=OFF -DHOURGLASS_BENCHMARKS=OFF -DHOURGLASS_PTXAS_VERBOSE=ON; then
-      add_row "CUDA compile" 1 0 0 "$BUILD_SECONDS" "nvcc $(nvcc_version)"
-      train_with_cuda_build
-      check_resources "$LOGS/build-cuda.log"
-    fi
-  else
-    add_skip "CUDA compile" "$problem"
   fi
 fi
 

@@ -11,13 +11,14 @@ if(nvcc AND NOT problem)
   string(REPLACE "\"" "'" problem "${problem}")
 endif()
 set(ptx_folder ${PROJECT_BINARY_DIR}/ptx)
-set(HOURGLASS_PTX_ARCHITECTURE 80 CACHE STRING "Of the kernels' PTX that is tested: 80 or 90a")
-mark_as_advanced(HOURGLASS_PTX_ARCHITECTURE)
+set(HOURGLASS_PTX_FROM "" CACHE PATH "Folder ptx/ of a build with HOURGLASS_KEEP_PTX: the kernels' PTX; else nvcc makes it")
+mark_as_advanced(HOURGLASS_PTX_FROM)
 
 add_executable(test_ptx_kernels test_ptx_kernels.cpp)
 target_link_libraries(test_ptx_kernels PRIVATE hourglass_flags hourglass_simt GTest::gtest_main)
 target_compile_definitions(test_ptx_kernels PRIVATE HOURGLASS_PTX_PROBLEM="${problem}"
-  HOURGLASS_PTX_FOLDER="${ptx_folder}/kernels")
+  HOURGLASS_PTX_FOLDER="${ptx_folder}" HOURGLASS_PTX_TESTS="${CMAKE_CURRENT_BINARY_DIR}"
+  HOURGLASS_PTX_OF_BOTH=$<BOOL:${HOURGLASS_PTX_FROM}>)
 add_test(NAME ptx_kernels COMMAND test_ptx_kernels)
 set_tests_properties(ptx_kernels PROPERTIES LABELS cuda SKIP_REGULAR_EXPRESSION "is not tested"
   FIXTURES_REQUIRED ptx_runs)
@@ -36,10 +37,15 @@ function(hourglass_ptx folder architecture)
   foreach(source IN LISTS ARGN)
     get_filename_component(name ${source} NAME_WE)
     set(ptx ${ptx_folder}/${folder}/${name}.ptx)
-    add_custom_command(OUTPUT ${ptx}
-      COMMAND ${nvcc} -std=c++20 -O3 --expt-relaxed-constexpr -ptx -arch=compute_${architecture} -I${PROJECT_SOURCE_DIR}
-              -MD -MF ${ptx}.d -MT ${ptx} -o ${ptx} ${source}
-      DEPENDS ${source} DEPFILE ${ptx}.d COMMENT "PTX of ${name} for compute_${architecture}" VERBATIM)
+    set(kept ${HOURGLASS_PTX_FROM}/${name}.compute_${architecture}.ptx)
+    if(HOURGLASS_PTX_FROM AND folder MATCHES "kernels")
+      add_custom_command(OUTPUT ${ptx} COMMAND ${CMAKE_COMMAND} -E copy ${kept} ${ptx} DEPENDS ${kept} VERBATIM)
+    else()
+      add_custom_command(OUTPUT ${ptx}
+        COMMAND ${nvcc} -std=c++20 -O3 --expt-relaxed-constexpr -lineinfo -ptx -arch=compute_${architecture}
+                -I${PROJECT_SOURCE_DIR} -MD -MF ${ptx}.d -MT ${ptx} -o ${ptx} ${source}
+        DEPENDS ${source} DEPFILE ${ptx}.d COMMENT "PTX of ${name} for compute_${architecture}" VERBATIM)
+    endif()
     list(APPEND ptx_files ${ptx})
   endforeach()
   set(ptx_files ${ptx_files} PARENT_SCOPE)
@@ -51,7 +57,10 @@ list(TRANSFORM kernel_sources PREPEND ${PROJECT_SOURCE_DIR}/kernels/)
 set(wrapper_sources ${CMAKE_CURRENT_SOURCE_DIR}/test_gpu.cu ${CMAKE_CURRENT_SOURCE_DIR}/test_mma.cu)
 hourglass_ptx(wrappers_80 80 ${wrapper_sources})
 hourglass_ptx(wrappers_90a 90a ${wrapper_sources})
-hourglass_ptx(kernels ${HOURGLASS_PTX_ARCHITECTURE} ${kernel_sources})
+hourglass_ptx(kernels 80 ${kernel_sources})
+if(HOURGLASS_PTX_FROM)  # test_ptx_kernels holds the two to each other
+  hourglass_ptx(kernels_90a 90a ${kernel_sources})
+endif()
 add_custom_target(ptx DEPENDS ${ptx_files})
 foreach(target all_tests cuda_tests cuda_kernel_tests)
   add_dependencies(${target} ptx)
