@@ -4,7 +4,6 @@
 #include <cmath>
 #include <limits>
 #include <type_traits>
-#include <unordered_map>
 
 #include "tests/simt/ptx/forms.h"
 
@@ -214,8 +213,8 @@ Execute multiply_add(Mnemonic& m, Type type) {
   m.ignore({"lo"});
   return rounded<Ternary<MultiplyAdd>>(m, type);
 }
-const std::unordered_map<std::string_view, LanewiseOpcode>& opcodes() {
-  static const std::unordered_map<std::string_view, LanewiseOpcode> table = {
+const LanewiseOpcodes& opcodes() {
+  static const LanewiseOpcodes table = {
       {"add", {3, addition}},
       {"sub", {3, rounded<Binary<Subtract>>}},
       {"mul", {3, multiplication}},
@@ -242,13 +241,7 @@ const std::unordered_map<std::string_view, LanewiseOpcode>& opcodes() {
 }  // namespace
 
 bool decode_arithmetic(Mnemonic& mnemonic, const Arguments& arguments, Instruction& instruction) {
-  const auto found = opcodes().find(mnemonic.opcode());
-  if (found == opcodes().end()) return false;
-  instruction.type = mnemonic.take_type();
-  instruction.execute = found->second.choose(mnemonic, instruction.type);
-  if (!instruction.execute) throw Unsupported("this type or form");
-  take_operands(arguments, found->second.arguments, instruction);
-  return true;
+  return decode_lanewise(opcodes(), mnemonic, arguments, instruction);
 }
 
 }  // namespace simt::ptx

@@ -103,54 +103,40 @@ struct Comparison {
   }
 };
 
-Execute comparison(int which, Type type) {
-  switch (which) {
-    case 0:
-      return for_type<Comparison<Equal>>(type);
-    case 1:
-      return for_type<Comparison<NotEqual>>(type);
-    case 2:
-    case 3:
-      return for_type<Comparison<Less>>(type);
-    case 4:
-    case 5:
-      return for_type<Comparison<LessEqual>>(type);
-    case 6:
-    case 7:
-      return for_type<Comparison<Greater>>(type);
-    case 8:
-    case 9:
-      return for_type<Comparison<GreaterEqual>>(type);
-    case 10:
-      return for_type<Comparison<Unordered<Equal>>>(type);
-    case 11:
-      return for_type<Comparison<Unordered<NotEqual>>>(type);
-    case 12:
-      return for_type<Comparison<Unordered<Less>>>(type);
-    case 13:
-      return for_type<Comparison<Unordered<LessEqual>>>(type);
-    case 14:
-      return for_type<Comparison<Unordered<Greater>>>(type);
-    case 15:
-      return for_type<Comparison<Unordered<GreaterEqual>>>(type);
-    case 16:
-      return for_type<Comparison<IsNan>>(type);
-    case 17:
-      return for_type<Comparison<AreNumbers>>(type);
-    default:
-      return nullptr;
-  }
-}
+struct Test {
+  std::string_view modifier;
+  Execute (*of)(Type);
+};
+constexpr Test kTests[] = {
+    {"eq", for_type<Comparison<Equal>>},
+    {"ne", for_type<Comparison<NotEqual>>},
+    {"lt", for_type<Comparison<Less>>},
+    {"lo", for_type<Comparison<Less>>},
+    {"le", for_type<Comparison<LessEqual>>},
+    {"ls", for_type<Comparison<LessEqual>>},
+    {"gt", for_type<Comparison<Greater>>},
+    {"hi", for_type<Comparison<Greater>>},
+    {"ge", for_type<Comparison<GreaterEqual>>},
+    {"hs", for_type<Comparison<GreaterEqual>>},
+    {"equ", for_type<Comparison<Unordered<Equal>>>},
+    {"neu", for_type<Comparison<Unordered<NotEqual>>>},
+    {"ltu", for_type<Comparison<Unordered<Less>>>},
+    {"leu", for_type<Comparison<Unordered<LessEqual>>>},
+    {"gtu", for_type<Comparison<Unordered<Greater>>>},
+    {"geu", for_type<Comparison<Unordered<GreaterEqual>>>},
+    {"nan", for_type<Comparison<IsNan>>},
+    {"num", for_type<Comparison<AreNumbers>>},
+};
 
 }  // namespace
 
 bool decode_comparison(Mnemonic& mnemonic, const Arguments& arguments, Instruction& instruction) {
   if (mnemonic.opcode() != "setp") return false;
   instruction.type = mnemonic.take_type();
-  const int which = mnemonic.choose({"eq", "ne", "lt", "lo", "le", "ls", "gt", "hi", "ge", "hs", "equ", "neu", "ltu",
-                                     "leu", "gtu", "geu", "nan", "num"});
   instruction.mode = static_cast<uint8_t>(1 + mnemonic.choose({"and", "or", "xor"}));
-  instruction.execute = comparison(which, instruction.type);
+  for (const Test& test : kTests) {
+    if (!instruction.execute && mnemonic.take(test.modifier)) instruction.execute = test.of(instruction.type);
+  }
   const size_t count = instruction.mode == kAlone ? 3 : 4;
   expect_arguments(arguments, count, count);
   if (!instruction.execute) throw Unsupported("this comparison");

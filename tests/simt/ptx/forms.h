@@ -2,7 +2,9 @@
 // Instructions that apply one function to each lane by itself: F{}(a, b, ...) for operands of the C++ type T.
 #pragma once
 
+#include <string_view>
 #include <type_traits>
+#include <unordered_map>
 
 #include "tests/simt/ptx/decode.h"
 #include "tests/simt/ptx/lanes.h"
@@ -87,6 +89,19 @@ struct LanewiseOpcode {
   size_t arguments;
   Execute (*choose)(Mnemonic&, Type);
 };
+using LanewiseOpcodes = std::unordered_map<std::string_view, LanewiseOpcode>;
+
+/// True if the opcode is one of them.
+inline bool decode_lanewise(const LanewiseOpcodes& opcodes, Mnemonic& mnemonic, const Arguments& arguments,
+                            Instruction& instruction) {
+  const auto found = opcodes.find(mnemonic.opcode());
+  if (found == opcodes.end()) return false;
+  instruction.type = mnemonic.take_type();
+  instruction.execute = found->second.choose(mnemonic, instruction.type);
+  if (!instruction.execute) throw Unsupported("this type or form");
+  take_operands(arguments, found->second.arguments, instruction);
+  return true;
+}
 
 template <class Form>
 Execute plain(Mnemonic&, Type type) {

@@ -2,7 +2,6 @@
 // Logic, shifts, and what counts and moves bits.
 #include <bit>
 #include <concepts>
-#include <unordered_map>
 
 #include "tests/simt/ptx/forms.h"
 
@@ -117,8 +116,8 @@ Execute funnel(Mnemonic& m, Type type) {
   return left ? for_type<Ternary<FunnelLeft>>(type) : for_type<Ternary<FunnelRight>>(type);
 }
 
-const std::unordered_map<std::string_view, LanewiseOpcode>& opcodes() {
-  static const std::unordered_map<std::string_view, LanewiseOpcode> table = {
+const LanewiseOpcodes& opcodes() {
+  static const LanewiseOpcodes table = {
       {"and", {3, plain<Binary<And>>}},
       {"or", {3, plain<Binary<Or>>}},
       {"xor", {3, plain<Binary<ExclusiveOr>>}},
@@ -139,13 +138,7 @@ const std::unordered_map<std::string_view, LanewiseOpcode>& opcodes() {
 }  // namespace
 
 bool decode_logic(Mnemonic& mnemonic, const Arguments& arguments, Instruction& instruction) {
-  const auto found = opcodes().find(mnemonic.opcode());
-  if (found == opcodes().end()) return false;
-  instruction.type = mnemonic.take_type();
-  instruction.execute = found->second.choose(mnemonic, instruction.type);
-  if (!instruction.execute) throw Unsupported("this type or form");
-  take_operands(arguments, found->second.arguments, instruction);
-  return true;
+  return decode_lanewise(opcodes(), mnemonic, arguments, instruction);
 }
 
 }  // namespace simt::ptx
