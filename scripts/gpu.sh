@@ -14,11 +14,12 @@ usage: scripts/gpu.sh [--stage NAME ...] [--out DIR] [--emulated] [--quick] [--p
        scripts/gpu.sh --pack
 
 On a machine with an NVIDIA GPU, CUDA 12.4 or newer, CMake, ninja and python3 (PyTorch for the peers; no network):
-  build      for the card found, into build/gpu                                          at most 200 s
-  test       every test of the CUDA device                                               120 s
-  sanitize   compute-sanitizer's four tools on the tests of the kernels                   90 s
-  bench      the kernels on the device, then on the CPU; the training step               120 s
-  peers      PyTorch's training step: eager, torch.compile, one captured graph            60 s
+  build      for the card found, into build/gpu                                          at most 180 s
+  test       every test of the CUDA device                                               110 s
+  train      trainings with their profiles; a published run of 100,000 steps              75 s
+  sanitize   compute-sanitizer's four tools on the tests of the kernels                   75 s
+  bench      the kernels on the device, then on the CPU; the training step               100 s
+  peers      PyTorch's training step: eager, torch.compile, one captured graph            55 s
 A stage that fails or runs out of time is recorded and the others go on. What is written so far is never lost: the
 stages collect in build/gpu/results, and results.json, results.md and log.txt are made of that at the end of each call.
 

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.." || exit 1
 
 out=$(scripts/gpu.sh --emulated --plan 2>&1) status=$?
 check "the plan exits 0" exits 0
-for stage in build test sanitize bench peers; do check "the plan has $stage" says "$stage: at most"; done
+for stage in build test train sanitize bench peers; do check "the plan has $stage" says "$stage: at most"; done
 for source in benchmarks/bench_*.cpp; do check "the plan runs $source" says "benchmarks/$(basename "$source" .cpp) "; done
 for source in tests/test_*_cuda.cpp; do
   check "the plan sanitizes $source" says "racecheck-$(basename "$source" .cpp)"
@@ -18,7 +18,7 @@ done
 seconds=$(sed -n 's/.*: at most \([0-9]*\) s$/\1/p' <<<"$out" | awk '{ sum += $1 } END { print sum }')
 check "all stages together stay within 10 minutes" [ "$seconds" -le 595 ]
 out=$(scripts/gpu.sh --emulated --quick --plan 2>&1)
-check "--quick is short" [ "$(wc -l <<<"$out")" -lt 20 ]
+check "--quick is short" [ "$(wc -l <<<"$out")" -lt 25 ]
 out=$(scripts/gpu.sh --stage nonsense 2>&1) status=$?
 check "an unknown stage: exit 2" exits 2
 check "and is named" says "unknown stage 'nonsense'"
@@ -34,9 +34,15 @@ run() {
     commands_test() { say_command good true; say_command absent "exit 77"; say_command never false; }
     commands_bench() { say_command bad "echo broken; exit 3"; say_command slow "sleep 20"; say_command late true; }
     BUDGET[bench]=1; describe_machine >"$RESULTS/machine.txt"
-    run_stage test; run_stage bench; cp "$1/canned/"* "$RESULTS"; write_report "$1/out"' "$work/results" "$work" 2>&1)
+    run_stage test; run_stage bench; cp -r "$1/canned/"* "$RESULTS"; write_report "$1/out"' "$work/results" "$work" 2>&1)
 }
-mkdir -p "$work/results" "$work/out" "$work/canned"
+mkdir -p "$work/results" "$work/out" "$work/canned/runs/vae" "$work/canned/runs/torn"
+echo '{"step": 468, "train_seconds": 0.5, "images_per_second": 119808, "launches_per_step": 12, "test_neg_elbo": 244.35}' \
+  >"$work/canned/runs/vae/summary.json"
+echo '{"steps": 50, "microseconds": 40.0, "entries": [{"name": "linear", "shape": [128, 400], "forward_us": 4.0, "backward_us": 6.0}]}' \
+  >"$work/canned/runs/vae/profile.json"
+echo '{"step' >"$work/canned/runs/torn/summary.json"
+echo '{"iwae_bound": -236.0, "iwae_samples": 500}' >"$work/canned/bound.json"
 cat >"$work/canned/bench_a.device.json" <<'EOT'
 {"benchmarks": [
   {"name": "a/reference/7/f32/cpu/real_time", "real_time": 3.0, "time_unit": "ms"},
@@ -60,6 +66,9 @@ table() { tr -s ' ' <"$work/out/results.md" | grep -qF "$1"; }
 check "the kernel's row has all columns" table "| a | 7 | f32 | 3000.0 | 40.0 | 2.5 | 91% of copy | 3% |"
 check "our step" table "| conv-vae | cuda | captured | 128 | 40.0 | 3,200,000 | 15 |"
 check "and the peer's" table "| cuda | PyTorch graph-by-hand | 128 | 80.0 | 1,600,000 |"
+check "a training" table "| vae | 468 | 0.50 | 119,808 | 12 | neg_elbo 244.35 |"
+check "its profile" table "| linear | 128 x 400 | 4.0 | 6.0 | 25.0% |"
+check "the published bound" table "with 500 importance samples: -236.00"
 check "failures are listed" table "* bench bad: failed"
 check "a dry run says so" table "Emulated: a dry run"
 check "the log has the output of a failed command" grep -q "^broken$" "$work/out/log.txt"

@@ -68,6 +68,43 @@ def kernel_rows(found):
         yield [*key, cell("reference"), cell("cpu"), cell("device"), share, spread]
 
 
+def runs(folder):
+    """What `hourglass train --profile` left: summary and profile of each run folder."""
+    for path in sorted(folder.glob("runs/*")):
+        found = {"name": path.name}
+        for part in ("summary", "profile"):
+            try:
+                found[part] = json.loads(text(path / f"{part}.json"))
+            except ValueError:  # a run that did not end
+                pass
+        yield found
+
+
+def result_of(summary):
+    for key in ("test_neg_elbo", "test_mse"):
+        if key in summary:
+            return f"{key[5:]} {summary[key]:.5g}"
+    return ""
+
+
+def training_parts(result):
+    rows = [[run["name"], s["step"], f"{s['train_seconds']:.2f}", f"{s['images_per_second']:,.0f}",
+             s.get("launches_per_step", ""), result_of(s)] for run in result["runs"] if (s := run.get("summary"))]
+    if rows:
+        header = ["run", "steps", "seconds", "images/s", "launches a step", "result"]
+        yield from ["## Trainings", "", table(header, rows), ""]
+    bound = result["bound"]
+    if "iwae_bound" in bound:
+        yield from ["Bound of vae-2506.07687 with {iwae_samples} importance samples: {iwae_bound:.2f}.".format(**bound), ""]
+    for run in result["runs"]:
+        if profile := run.get("profile"):
+            rows = [[e["name"], " x ".join(map(str, e["shape"])), f"{e['forward_us']:.1f}", f"{e['backward_us']:.1f}",
+                     f"{100 * (e['forward_us'] + e['backward_us']) / profile['microseconds']:.1f}%"]
+                    for e in profile["entries"]]
+            header = ["entry", "output", "forward us", "backward us", "share"]
+            yield from [f"## A step of {run['name']}, eager: {profile['microseconds']:.0f} us", "", table(header, rows), ""]
+
+
 def markdown(result):
     parts = ["# GPU run", "", "    " + result["machine"].strip().replace("\n", "\n    "), ""]
     if result["emulated"]:
@@ -92,6 +129,7 @@ def markdown(result):
         header = ["network", "device", "form", "batch", "us a step", "images/s", "launches"]
         parts += ["## Training step", "", table(header, steps), ""]
     parts += [f"* PyTorch {p['variant']}, batch {p['batch']}: {p['failed']}" for p in result["peers"] if "failed" in p]
+    parts += training_parts(result)
     ceilings = [[c["op"], c["technique"], c["shape"], c["device"], f"{c.get('GB/s', c.get('GFLOP/s', 0)):,.0f}",
                  "GB/s" if "GB/s" in c else "GFLOP/s"] for c in result["cases"] if is_ceiling(c)]
     if ceilings:
@@ -126,6 +164,8 @@ def main():
         "step": list(lines_of_json(options.results / "step.jsonl")),
         "peers": list(lines_of_json(options.results / "peers.jsonl")),
         "cases": list(cases(options.results)),
+        "runs": list(runs(options.results)),
+        "bound": next(lines_of_json(options.results / "bound.json"), {}),
     }
     (options.out / "results.json").write_text(json.dumps(result, indent=1) + "\n")
     (options.out / "results.md").write_text(markdown(result))

@@ -4,8 +4,8 @@
 # with the stage's seconds as the limit for all. Source it; it runs nothing by itself.
 # shellcheck disable=SC2154  # emulated and quick are gpu.sh's options, BUILD and RESULTS its folders
 
-readonly ALL_STAGES=(build test sanitize bench peers)
-declare -A BUDGET=([build]=200 [test]=120 [sanitize]=90 [bench]=120 [peers]=60)
+readonly ALL_STAGES=(build test train sanitize bench peers)
+declare -A BUDGET=([build]=180 [test]=110 [train]=75 [sanitize]=75 [bench]=100 [peers]=55)
 readonly PACK=.gpu-pack
 readonly PACKED=(libgtest-dev libbenchmark-dev libbenchmark1debian libcli11-dev nlohmann-json3-dev libpng-dev zlib1g-dev
   libjpeg62-turbo-dev dataset-fashion-mnist)
@@ -40,9 +40,9 @@ describe_machine() {
 say_command() { printf '%s\t%s\n' "$1" "$2"; }
 
 commands_build() {
-  local options="-DHOURGLASS_APPS=OFF -DHOURGLASS_INSTALL=OFF" targets="cuda_tests all_benchmarks"
+  local options="-DHOURGLASS_INSTALL=OFF" targets="hourglass cuda_tests all_benchmarks"
   if [ "$emulated" = yes ]; then
-    [ "$quick" = no ] || targets="test_fill_cuda bench_fill bench_step"
+    [ "$quick" = no ] || targets="hourglass test_fill_cuda bench_fill bench_step"
     say_command configure "cmake --preset emulated"
   else
     options+=" -DHOURGLASS_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=$(architecture) -DHOURGLASS_ONEDNN=AUTO"
@@ -57,6 +57,22 @@ commands_test() {
   local filter="-L cuda"
   [ "$quick" = no ] || filter="-R ^FillCuda"
   say_command tests "ctest --test-dir $BUILD $filter --no-tests=error --output-on-failure --timeout 100 -j 4 --output-junit $PWD/$RESULTS/tests.xml"
+}
+
+# What a user runs: a profile of each kind of network, and the 100,000 steps of a published result with its bound.
+commands_train() {
+  local program=$BUILD/apps/hourglass runs=$RESULTS/runs data="" few="--epochs 5" all="" bound="--iwae-samples 500" model
+  [ ! -d "$PACK" ] || data="--data-dir $PACK/usr/share/datasets"
+  if [ "$emulated" = yes ]; then
+    data="--data shapes:8:200 --batch 10" few="--steps 8" all="--steps 8" bound="--iwae-samples 2"
+  fi
+  local options="--device cuda --profile $([ "$emulated" = yes ] && echo 4 || echo 50) --quiet --overwrite $data"
+  for model in vae conv-vae vqvae; do
+    [ "$quick" = no ] || [ "$model" = vae ] || continue
+    say_command "$model" "$program train $model $few $options --out $runs/$model"
+  done
+  say_command paper "$program train --preset vae-2506.07687 $all $options --out $runs/vae-2506.07687"
+  say_command paper-bound "$program eval $runs/vae-2506.07687 --device cuda $bound --json >$RESULTS/bound.json"
 }
 
 op_tests() {
