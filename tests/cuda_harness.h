@@ -141,7 +141,7 @@ class DeviceArray {
   }
 
  private:
-#if defined(__SANITIZE_ADDRESS__) || defined(HOURGLASS_SIMT_CHECK)
+#if defined(HOURGLASS_SANITIZED) || defined(HOURGLASS_SIMT_CHECK)
   static constexpr size_t kTail = 0;
 #else
   static constexpr size_t kTail = 256;
@@ -167,7 +167,7 @@ class CudaTest : public testing::Test {
 // Their tiles, slices and edges are those of smaller cases.
 #if defined(HOURGLASS_SIMT_CHECK)
 inline constexpr int64_t kMostProducts = 1'000'000, kMostElements = 200'000;
-#elif defined(__SANITIZE_ADDRESS__)
+#elif defined(HOURGLASS_SANITIZED)
 inline constexpr int64_t kMostProducts = 8'000'000, kMostElements = INT64_MAX;
 #else
 inline constexpr int64_t kMostProducts = INT64_MAX, kMostElements = INT64_MAX;

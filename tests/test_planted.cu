@@ -38,7 +38,7 @@ std::vector<PlantedBug> all_bugs() {
 const char* expected(const PlantedBug& bug) {
 #if defined(HOURGLASS_SIMT_CHECK)
   return bug.checked;
-#elif defined(__SANITIZE_ADDRESS__)
+#elif defined(HOURGLASS_SANITIZED)
   return bug.sanitized;
 #else
   return bug.plain;

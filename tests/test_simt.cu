@@ -239,7 +239,7 @@ __global__ void write_past_end_kernel(float* out, int n) {
   if (static_cast<int>(threadIdx.x) <= n) out[threadIdx.x] = 1;
 }
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(HOURGLASS_SANITIZED)
 __global__ void read_past_end_kernel(float* out, const float* x, int n) { out[threadIdx.x] = x[threadIdx.x + n - 31]; }
 __global__ void dynamic_past_end_kernel(float* out) {
   gpu::dynamic_shared<float>()[threadIdx.x] = 1;

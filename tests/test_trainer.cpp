@@ -16,7 +16,7 @@ thread_local bool counting = false;
 thread_local long allocations = 0;
 }  // namespace
 
-#if !defined(__SANITIZE_ADDRESS__)  // which replaces them itself
+#if !defined(HOURGLASS_SANITIZED)  // which replaces them itself
 // g++ 12 sees malloc through new and calls the pair mismatched.
 #pragma GCC diagnostic ignored "-Wmismatched-new-delete"
 
@@ -94,7 +94,7 @@ TEST(trainer, accumulation_sees_the_same_images_and_noise) {
 }
 
 TEST(trainer, a_warm_step_allocates_nothing) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(HOURGLASS_SANITIZED)
   GTEST_SKIP() << "AddressSanitizer replaces operator new, which this test counts";
 #endif
   const SmallData data;

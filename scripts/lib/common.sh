@@ -6,7 +6,7 @@
 readonly CMAKE_NEEDED=3.25 GCC_NEEDED=12 NVCC_NEEDED=12.4
 
 # Debian 12 and Ubuntu 24.04 use the same names. REQUIRED: no build without it. WANTED: the build goes on without it,
-# slower (libdnnl-dev) or on drawn shapes (dataset-fashion-mnist). The test packages are added by test.sh.
+# slower (libdnnl-dev, ccache) or on drawn shapes (dataset-fashion-mnist). The test packages are added by test.sh.
 REQUIRED=(g++ cmake ninja-build libcli11-dev nlohmann-json3-dev libpng-dev libjpeg-dev zlib1g-dev)
 WANTED=(libdnnl-dev dataset-fashion-mnist)
 
@@ -28,7 +28,7 @@ installed() { [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null || tr
 # data set when its files are.
 present() {
   case $1 in
-    g++ | cmake) command -v "$1" >/dev/null ;;
+    g++ | cmake | ccache) command -v "$1" >/dev/null ;;
     ninja-build) command -v ninja >/dev/null ;;
     dataset-fashion-mnist) fashion_mnist_present ;;
     *) installed "$1" ;;

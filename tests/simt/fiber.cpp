@@ -10,7 +10,7 @@ namespace simt {
 namespace {
 
 constexpr size_t kPage = 4096, kStacksPerChunk = 32;
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(HOURGLASS_SANITIZED)
 constexpr size_t kStackBytes = 256 << 10;
 #else
 constexpr size_t kStackBytes = 64 << 10;
@@ -49,7 +49,7 @@ void StackPool::reclaim_all() {
   free_.clear();
   for (const auto& stack : stacks_) {
     free_.push_back(stack.get());
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(HOURGLASS_SANITIZED)
     __asan_unpoison_memory_region(stack->base, stack->bytes);
 #endif
   }
@@ -63,7 +63,7 @@ bool StackPool::contains(uintptr_t address) const {
 }
 
 void prepare_fiber(FiberContext& context, const Stack& stack, void (*entry)()) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(HOURGLASS_SANITIZED)
   // The last fiber left its outermost frames without returning from them.
   constexpr size_t kOutermost = 4096;
   __asan_unpoison_memory_region(stack.top - kOutermost,

@@ -8,7 +8,7 @@
 #include <memory>
 #include <vector>
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(HOURGLASS_SANITIZED)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
@@ -88,14 +88,14 @@ inline __attribute__((always_inline)) void switch_fiber(FiberContext& from, Fibe
 /// AddressSanitizer: about to leave for `bottom`. `fake` keeps this fiber's fake stack; null: it never comes back.
 inline void announce_switch([[maybe_unused]] void** fake, [[maybe_unused]] const void* bottom,
                             [[maybe_unused]] size_t bytes) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(HOURGLASS_SANITIZED)
   __sanitizer_start_switch_fiber(fake, bottom, bytes);
 #endif
 }
 /// AddressSanitizer: arrived. Optionally tells the stack that was left.
 inline void announce_arrival([[maybe_unused]] void* fake, [[maybe_unused]] const void** bottom = nullptr,
                              [[maybe_unused]] size_t* bytes = nullptr) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(HOURGLASS_SANITIZED)
   __sanitizer_finish_switch_fiber(fake, bottom, bytes);
 #endif
 }

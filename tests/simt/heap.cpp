@@ -13,7 +13,7 @@
 #include "tests/simt/shadow.h"
 #include "tests/simt/stream.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(HOURGLASS_SANITIZED)
 #include <sanitizer/asan_interface.h>
 #endif
 
@@ -34,7 +34,7 @@ class Heap {
     if (!block) return nullptr;
     char* const memory = block + kMargin;
     std::memset(memory, config().poison, rounded);
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(HOURGLASS_SANITIZED)
     __asan_poison_memory_region(memory + bytes, rounded - bytes);
 #endif
     blocks_[reinterpret_cast<uintptr_t>(memory)] = bytes;
@@ -44,7 +44,7 @@ class Heap {
   bool release(void* memory) {
     const auto found = blocks_.find(reinterpret_cast<uintptr_t>(memory));
     if (found == blocks_.end()) return false;
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(HOURGLASS_SANITIZED)
     __asan_unpoison_memory_region(memory, (found->second + kAlignment - 1) / kAlignment * kAlignment);
 #endif
     bytes_ -= found->second;

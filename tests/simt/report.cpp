@@ -83,7 +83,7 @@ std::vector<Config> test_schedules() {
   if (ptx::enabled()) schedules.resize(1);  // the other orders are the emulator's
 #if defined(HOURGLASS_SIMT_CHECK)
   schedules.resize(1);  // what the access checker finds depends on no order
-#elif defined(__SANITIZE_ADDRESS__)
+#elif defined(HOURGLASS_SANITIZED)
   // Slow as the sanitizers are: still two orders, two poisons and both kinds of streams.
   if (schedules.size() > 2) schedules.resize(2);
 #endif

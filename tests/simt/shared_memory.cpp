@@ -18,7 +18,7 @@
 #include <unordered_set>
 #include <vector>
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(HOURGLASS_SANITIZED)
 #include <sanitizer/asan_interface.h>
 #endif
 
@@ -197,7 +197,7 @@ void SharedMemory::prepare(const void* kernel, size_t dynamic_bytes) {
   variables_ = &shared_variables(kernel);
   dynamic_bytes_ = dynamic_bytes;
   dynamic_ = mapping_ + (kMaxDynamic - dynamic_bytes) / 128 * 128;
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(HOURGLASS_SANITIZED)
   __asan_poison_memory_region(mapping_, kMaxDynamic);
   __asan_unpoison_memory_region(dynamic_, dynamic_bytes);
 #endif
