@@ -19,6 +19,7 @@ void start_copy(const Instruction& i, Lanes& lanes) {
   });
   Instruction source = i;
   source.space = Space::kGlobal;
+  source.access = Access::kLoad;
   std::array<unsigned char*, kLanes> to, from{};
   resolve(source, reading, i.in[1], i.second_offset, bytes, from);
   resolve(i, lanes, i.in[0], i.offset, bytes, to);
@@ -74,6 +75,7 @@ bool decode_copy(Mnemonic& m, const Arguments& arguments, Instruction& instructi
     if (!m.take("shared") || !m.take("global")) throw Unsupported("a copy between other memories");
     expect_arguments(arguments, 3, 4);
     instruction.space = Space::kShared;
+    instruction.access = Access::kStore;
     instruction.in = {arguments[0].columns[0], arguments[1].columns[0], arguments.back().columns[0]};
     instruction.offset = arguments[0].offset;
     instruction.second_offset = arguments[1].offset;

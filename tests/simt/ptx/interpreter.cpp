@@ -18,8 +18,8 @@ class Grid {
     const size_t bytes = kernel_.shared_bytes + launch.dynamic_bytes;
     memory_.resize(bytes + kSharedAlignment);
     const auto first = reinterpret_cast<uintptr_t>(memory_.data());
-    block_ = {&kernel_, parameters(), memory_.data() + (kSharedAlignment - first % kSharedAlignment), bytes,
-              launch.poison};
+    block_ = {&kernel_, parameters(),  memory_.data() + (kSharedAlignment - first % kSharedAlignment),
+              bytes,    launch.poison, launch.profile};
     warps_.resize((threads_ + kLanes - 1) / kLanes);
     for (Warp& warp : warps_) {
       Column poison;

@@ -11,6 +11,8 @@
 
 namespace simt::ptx {
 
+class Profile;
+
 struct Launch {
   const Kernel* kernel;
   dim3 grid, block;
@@ -18,6 +20,7 @@ struct Launch {
   std::vector<unsigned char> arguments;  ///< one behind the other, without padding
   uint8_t poison = 0xFF;                 ///< of shared memory, local memory and registers
   bool reverse = false;                  ///< blocks and warps from the last to the first
+  Profile* profile = nullptr;            ///< takes what the accesses cost
 };
 
 /// Throws Fault.

@@ -25,6 +25,8 @@ struct Copy {
   unsigned group;
 };
 
+class Profile;
+
 struct Warp {
   std::vector<Column> columns;
   std::array<uint32_t, kLanes> pc{};
@@ -42,6 +44,7 @@ struct Block {
   unsigned char* shared;
   size_t shared_bytes;
   uint8_t poison;
+  Profile* profile;  ///< null: none
 };
 
 struct Lanes {

@@ -6,6 +6,7 @@
 
 #include "tests/simt/ptx/decode.h"
 #include "tests/simt/ptx/lanes.h"
+#include "tests/simt/ptx/profile.h"
 #include "tests/simt/stream.h"
 
 namespace simt::ptx {
@@ -188,6 +189,7 @@ void decode_access(Mnemonic& m, const Arguments& arguments, Instruction& instruc
   const Argument& data = arguments[store ? 1 : 0];
   if (data.columns.size() != values) throw Unsupported("a vector of another length");
   (store ? instruction.in : instruction.out) = data.columns;
+  instruction.access = store ? Access::kStore : Access::kLoad;
   take_address(arguments[store ? 0 : 1], instruction);
   instruction.execute = store ? for_type<Store>(instruction.type) : for_type<Load>(instruction.type);
 }
@@ -199,6 +201,7 @@ void decode_atomic(Mnemonic& m, const Arguments& arguments, Instruction& instruc
   expect_arguments(arguments, first + 1 + values, first + 1 + values);
   if (mode < 0) throw Unsupported("this atomic");
   instruction.mode = static_cast<uint8_t>(mode);
+  instruction.access = Access::kAtomic;
   if (returns) instruction.out = arguments[0].columns;
   for (size_t k = 0; k < values; ++k) instruction.in.push_back(arguments[first + 1 + k].columns[0]);
   take_address(arguments[first], instruction);
@@ -227,10 +230,8 @@ void decode_address_conversion(Mnemonic& m, const Arguments& arguments, Instruct
   instruction.execute = &convert_address;
 }
 
-}  // namespace
-
-void resolve(const Instruction& instruction, const Lanes& lanes, int column, int64_t offset, size_t bytes,
-             std::array<unsigned char*, kLanes>& to) {
+void locate(const Instruction& instruction, const Lanes& lanes, int column, int64_t offset, size_t bytes,
+            std::array<unsigned char*, kLanes>& to) {
   const Column& addresses = lanes.column(column);
   Block& block = lanes.block;
   switch (instruction.space) {
@@ -244,6 +245,23 @@ void resolve(const Instruction& instruction, const Lanes& lanes, int column, int
     default:
       return resolve_pointers(lanes, addresses, offset, bytes, to);
   }
+}
+
+/// Generic addresses may be any memory's; one instruction's are taken to be of the same.
+Space space_of(const Instruction& instruction, const Lanes& lanes, const unsigned char* first) {
+  if (instruction.space != Space::kGeneric) return instruction.space;
+  if (lies_in(first, 1, lanes.block.shared, lanes.block.shared_bytes)) return Space::kShared;
+  return lies_in(first, 1, lanes.warp.local.data(), lanes.warp.local.size()) ? Space::kLocal : Space::kGlobal;
+}
+
+}  // namespace
+
+void resolve(const Instruction& instruction, const Lanes& lanes, int column, int64_t offset, size_t bytes,
+             std::array<unsigned char*, kLanes>& to) {
+  locate(instruction, lanes, column, offset, bytes, to);
+  if (!lanes.block.profile || lanes.active == 0) return;
+  const Space space = space_of(instruction, lanes, to[static_cast<size_t>(__builtin_ctz(lanes.active))]);
+  lanes.block.profile->add(*lanes.block.kernel, instruction, space, bytes, lanes.active, to);
 }
 
 bool decode_memory(Mnemonic& m, const Arguments& arguments, Instruction& instruction) {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <tuple>
 #include <unordered_map>
@@ -13,6 +14,7 @@
 #include "tests/simt/ptx/interpreter.h"
 #include "tests/simt/ptx/lanes.h"
 #include "tests/simt/ptx/parser.h"
+#include "tests/simt/ptx/profile.h"
 #include "tests/simt/report.h"
 #include "tests/simt/shared_memory.h"
 
@@ -24,6 +26,7 @@ namespace fs = std::filesystem;
 struct Module {
   std::string file, text;
   std::vector<SharedArray> shared;
+  std::map<int, std::string> files;  ///< sources, by the numbers that places in them have
 };
 
 /// A kernel that has been found, and is parsed when it is launched first.
@@ -66,9 +69,22 @@ std::vector<SharedArray> shared_arrays(const std::string& text) {
   return arrays;
 }
 
+/// `.file 1 "path"` at the beginning of a line.
+std::map<int, std::string> files_of(const std::string& text) {
+  std::map<int, std::string> files;
+  const std::string keyword = ".file";
+  for (size_t at = text.find(keyword); at != std::string::npos; at = text.find(keyword, at + 1)) {
+    const size_t open = text.find('"', at), line_end = text.find('\n', at);
+    if (open > line_end) continue;
+    files[std::atoi(text.c_str() + at + keyword.size())] = text.substr(open + 1, text.find('"', open + 1) - open - 1);
+  }
+  return files;
+}
+
 std::vector<std::pair<std::string, Entry>> entries_of(std::string text, const std::string& file) {
-  const auto module = std::make_shared<Module>(Module{file, std::move(text), {}});
+  const auto module = std::make_shared<Module>(Module{file, std::move(text), {}, {}});
   module->shared = shared_arrays(module->text);
+  module->files = files_of(module->text);
   const std::string keyword = ".entry ", close = "\n}";
   std::vector<std::pair<std::string, Entry>> entries;
   size_t counted = 0;
@@ -86,8 +102,10 @@ std::vector<std::pair<std::string, Entry>> entries_of(std::string text, const st
 
 Kernel parsed(const Entry& entry) {
   const std::string_view text = entry.module->text;
-  return parse_kernel(text.substr(entry.begin, entry.end - entry.begin), entry.module->file, entry.line,
-                      entry.module->shared);
+  Kernel kernel = parse_kernel(text.substr(entry.begin, entry.end - entry.begin), entry.module->file, entry.line,
+                               entry.module->shared);
+  kernel.files = entry.module->files;
+  return kernel;
 }
 
 class Library {
@@ -144,6 +162,24 @@ class Library {
   std::unordered_map<const void*, std::unique_ptr<Kernel>> kernels_;
 };
 
+/// Writes the profile, if one is wanted, as the process ends.
+class ProfileFile {
+ public:
+  ProfileFile() {
+    if (const char* path = std::getenv("HOURGLASS_SIMT_PTX_PROFILE")) path_ = path;
+  }
+  ~ProfileFile() {
+    if (path_.empty()) return;
+    std::ofstream file(path_);
+    profile_.write(file);
+  }
+  Profile* profile() { return path_.empty() ? nullptr : &profile_; }
+
+ private:
+  std::string path_;
+  Profile profile_;
+};
+
 const char* paths() {
   static const char* const value = std::getenv("HOURGLASS_SIMT_PTX");
   return value && *value ? value : nullptr;
@@ -156,6 +192,7 @@ bool enabled() { return paths() != nullptr; }
 bool run(const KernelCall& call) {
   try {
     static Library library{std::string(paths())};
+    static ProfileFile profile_file;  // after the library, whose kernels it names
     Launch launch;
     launch.kernel = &library.of(call.kernel);
     launch.grid = call.grid;
@@ -164,6 +201,7 @@ bool run(const KernelCall& call) {
     launch.arguments = call.argument_bytes;
     launch.poison = config().poison;
     launch.reverse = config().order == Order::kReverse;
+    launch.profile = profile_file.profile();
     interpret(launch);
     return true;
   } catch (const std::runtime_error& error) {

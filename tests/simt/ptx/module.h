@@ -5,7 +5,8 @@
 //
 // every kernel that the process launches is looked up there by its readable name and interpreted; one that is not there
 // is a fault, so that a test which passes has run nothing but PTX. Every test of a CUDA kernel is a test of its PTX so.
-// HOURGLASS_SIMT_PTX_LOG=<file> takes the mangled names of the kernels that ran, one a line.
+// HOURGLASS_SIMT_PTX_LOG=<file> takes the mangled names of the kernels that ran, one a line;
+// HOURGLASS_SIMT_PTX_PROFILE=<file> what their memory accesses cost (profile.h).
 #pragma once
 
 #include <string>

@@ -194,14 +194,45 @@ class Parser final : Constants {
       symbols_[variable.name] = placed(name == ".shared" ? kernel_.shared_bytes : kernel_.local_bytes, variable);
     } else if (name == ".reg") {
       declare_registers();
-    } else if (name != ".pragma" && name != ".loc") {
+    } else if (name == ".loc") {
+      return locate();
+    } else if (name != ".pragma") {
       throw Unsupported("the directive " + std::string(name));
     }
-    if (name == ".loc") {  // ends with its line, not with a semicolon
-      while (tokens_[next_].line == line()) ++next_;
-    } else {
-      while (!accept(";")) take();
+    while (!accept(";")) take();
+  }
+
+  // ---------------------------------------------------------------- places in the sources
+
+  using Position = std::array<int, 3>;  // file, line, column
+  Position take_position() {
+    Position position;
+    for (int& part : position) part = static_cast<int>(number(take()));
+    return position;
+  }
+
+  /// .loc file line column[, function_name label[+n], inlined_at file line column] up to the end of the line. nvcc
+  /// gives the place of a call a directive of its own before it names it.
+  void locate() {
+    const Position position = take_position();
+    int inlined_at = -1;
+    while (tokens_[next_].line == line()) {
+      if (take() == "inlined_at") inlined_at = latest(take_position(), -1);
     }
+    if (position[1] > 0) location_ = latest(position, inlined_at);  // 0: of the compiler's own making
+  }
+
+  /// The latest location at this position; a new one if it was inlined elsewhere.
+  int latest(const Position& position, int inlined_at) {
+    const auto [found, fresh] = latest_.try_emplace(position, static_cast<int>(kernel_.locations.size()));
+    if (!fresh) {
+      if (inlined_at < 0 || kernel_.locations[static_cast<size_t>(found->second)].inlined_at == inlined_at) {
+        return found->second;
+      }
+      found->second = static_cast<int>(kernel_.locations.size());
+    }
+    kernel_.locations.push_back({position[0], position[1], position[2], inlined_at});
+    return found->second;
   }
 
   // ---------------------------------------------------------------- operands
@@ -282,6 +313,7 @@ class Parser final : Constants {
     }
     Instruction instruction;
     instruction.line = line();
+    instruction.location = location_;
     if (accept("@")) {
       instruction.negated = accept("!");
       instruction.guard = column_of(take());
@@ -342,6 +374,8 @@ class Parser final : Constants {
   std::unordered_map<std::string_view, uint64_t> symbols_;
   std::unordered_map<std::string_view, uint32_t> labels_;
   std::map<uint64_t, int> constants_;
+  std::map<Position, int> latest_;
+  int location_ = -1;
   std::vector<std::pair<size_t, std::string_view>> branches_;
   int dynamic_column_ = -1;
 };

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -54,6 +55,9 @@ enum class Flow : uint8_t {
   kConverge,  ///< waits for the lanes that the mask, its last operand, names, and runs for them together
 };
 
+/// What it does to memory.
+enum class Access : uint8_t { kNone, kLoad, kStore, kAtomic };
+
 struct Instruction;
 struct Lanes;
 using Execute = void (*)(const Instruction&, Lanes&);
@@ -63,6 +67,7 @@ struct Instruction {
   Flow flow = Flow::kNext;
   Type type = Type::kNone, from = Type::kNone;
   Space space = Space::kGeneric;
+  Access access = Access::kNone;
   uint8_t mode = 0;         ///< what the opcode's modifiers chose
   bool whole_warp = false;  ///< none of the 32 lanes may be missing
   bool negated = false;     ///< runs where the guard is false
@@ -71,6 +76,14 @@ struct Instruction {
   std::vector<int> out, in;
   int64_t offset = 0, second_offset = 0;  ///< of the addresses
   int line = 0;                           ///< in the PTX file
+  int location = -1;                      ///< of the kernel's; -1: PTX without -lineinfo
+};
+
+/// A place in the sources.
+struct Location {
+  int file;  ///< its number in the module
+  int line, column;
+  int inlined_at;  ///< the location of the call; -1: in the kernel itself
 };
 
 struct Parameter {
@@ -98,6 +111,8 @@ enum Special {
 struct Kernel {
   std::string symbol, file;
   std::vector<Instruction> code;
+  std::vector<Location> locations;
+  std::map<int, std::string> files;  ///< by their numbers in the module
   std::vector<Parameter> parameters;
   size_t parameter_bytes = 0;
   size_t columns = 0;

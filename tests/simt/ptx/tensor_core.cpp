@@ -111,6 +111,7 @@ void decode_load(Mnemonic& m, const Arguments& arguments, Instruction& instructi
   expect_arguments(arguments, 2, 2);
   if (count < 0 || arguments[0].columns.size() != size_t{1} << count) throw Unsupported("this number of matrices");
   instruction.space = Space::kShared;
+  instruction.access = Access::kLoad;
   instruction.out = arguments[0].columns;
   instruction.in = arguments[1].columns;
   instruction.offset = arguments[1].offset;
