@@ -8,6 +8,6 @@ using namespace hourglass::bench;
 
 int main(int argc, char** argv) {
   add_row_loss("bernoulli_nll", test::kBernoulliNllCases, 50, BENCH_OP(bernoulli_nll_forward),
-               BENCH_OP(bernoulli_nll_loss));
+               BENCH_OP(bernoulli_nll_backward), BENCH_OP(bernoulli_nll_loss));
   return run(argc, argv);
 }

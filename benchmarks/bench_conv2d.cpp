@@ -131,6 +131,7 @@ void add_on_device(const NamedConv2dShape& named, Conv2dLane lane, const char* t
          {Conv2dTechnique::kDirect, Conv2dTechnique::kCudaCores, Conv2dTechnique::kTensorCores}) {
       if (!conv2d_accepts(technique, product, s, lane)) continue;
       if (lane == Conv2dLane::kTf32 && technique != Conv2dTechnique::kTensorCores) continue;
+      if (models_only() && technique != chosen.technique) continue;
       const Conv2dPlan plan{technique, chosen.tile};
       for (bool fused : {false, true}) {
         if (fused && product == Conv2dProduct::kBackwardWeight) continue;

@@ -23,6 +23,15 @@ int main(int argc, char** argv) {
                         Grad{dlog_sigma.data()});
                      };
                    });
+    add_forms_bf16({"gaussian_nll_forward", shape}, {.flops = 8 * size, .elements = size * (1 + 1.0 / s.draws)},
+                   [=](auto lane) {
+                     using T = typename decltype(lane)::type;
+                     return [=, y = values<T>(lane, n, 1), x = values<T>(lane, n / s.draws, 2, 0, 1),
+                             log_sigma = values<acc_t<T>>(lane, s.log_sigma_count, 3), nll = zeros<float>(lane, s.N)] {
+                       BENCH_OP(gaussian_nll_forward)
+                       (lane, s, y.data(), x.data(), log_sigma.data(), nll.data());
+                     };
+                   });
   }
   return run(argc, argv);
 }

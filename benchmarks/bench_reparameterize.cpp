@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sampling alone, forward and backward together. Elements: mu, logvar, z; then logvar, dz, dmu, dlogvar.
+// Sampling alone, forward and backward together (elements: mu, logvar, z; then logvar, dz, dmu, dlogvar), and samples
+// of the prior.
 #include "benchmarks/harness.h"
 #include "kernels/reparameterize.h"
 #include "tests/cases/reparameterize.h"
@@ -27,6 +28,15 @@ int main(int argc, char** argv) {
         (lane, s, logvar, noise, dz.data(), Grad{dhead.data()}, Grad{dhead.data() + offset});
       };
     });
+    add_forms_bf16({"normal_fill", extents({s.N, s.D, s.draws}), "philox_lanes"}, {.elements = double(draws)},
+                   [=](auto lane) {
+                     using T = typename decltype(lane)::type;
+                     return [=, z = zeros<T>(lane, draws)] {
+                       Noise noise;
+                       noise.draws = s.draws;
+                       BENCH_OP(normal_fill)(lane, s, noise, z.data());
+                     };
+                   });
   }
   return run(argc, argv);
 }

@@ -8,6 +8,6 @@ using namespace hourglass::bench;
 
 int main(int argc, char** argv) {
   add_row_loss("squared_error", test::kSquaredErrorCases, 5, BENCH_OP(squared_error_forward),
-               BENCH_OP(squared_error_loss));
+               BENCH_OP(squared_error_backward), BENCH_OP(squared_error_loss));
   return run(argc, argv);
 }

@@ -21,13 +21,15 @@
 // registers the reference, the timed float form on one thread and on every core and, where the build has CUDA kernels
 // and a device is there, the CUDA form in f32 and bf16. On the device time is that of events around captured calls
 // (device.h); in an emulated build the device is named `emulated`, and small cases run once.
-// `bench_<family> --case NAME --once` runs one case once, inside the profiler's range, for ncu.
+// `bench_<family> --case NAME --once` runs one case once, inside the profiler's range, for ncu; without --case all of
+// the device's, for scripts/profile-kernels.sh.
 #pragma once
 
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <initializer_list>
@@ -165,9 +167,10 @@ void measure_device(benchmark::State& state, Work work, Dtype dtype, Make make) 
          work.bytes > 0 ? device_copy_bandwidth(work.bytes) : 1);
 }
 
-/// A registered case, for --case: runs once.
+/// A registered case, for --once.
 struct Single {
   std::string name;
+  bool on_device;
   std::function<void()> run;
 };
 inline std::vector<Single>& singles() {
@@ -185,7 +188,7 @@ void add_threads(const Name& name, Work work, int threads, Setup setup) {
   const std::string text = label(name, threads == 1 ? "cpu" : "cpu-" + std::to_string(threads) + "t");
   const auto function = [=](benchmark::State& state) { measure(state, work, threads, setup(context(threads))); };
   benchmark::RegisterBenchmark(text.c_str(), function)->UseRealTime()->Unit(benchmark::kMicrosecond);
-  singles().push_back({text, [=] { setup(context(threads))(); }});
+  singles().push_back({text, false, [=] { setup(context(threads))(); }});
 }
 
 /// Registers one case on one thread and on every core.
@@ -196,12 +199,24 @@ void add(const Name& name, Work work, Setup setup) {
   if (cores > 1) add_threads(name, work, cores, setup);
 }
 
-/// Registers one case on the device. `setup(ctx)` as above, with memory of the device. The emulator takes what it can
-/// run in a second or so.
+/// Whether the emulator is to run what models do, and nothing else: scripts/profile-kernels.sh sets it.
+inline bool models_only() {
+  static const bool set = kEmulated && std::getenv("HOURGLASS_BENCH_MODELS") != nullptr;
+  return set;
+}
+
+/// Whether the emulator runs a case: what takes it a second or so. With models_only larger ones too, and none that is
+/// smaller than the tensors of a model.
+inline bool emulator_takes(Work work) {
+  if (!models_only()) return work.flops <= 6e6 && work.bytes <= 1 << 21;
+  if (work.flops + work.bytes > 0 && work.flops < 1e6 && work.bytes < 1e5) return false;
+  return work.flops <= 2e7 && work.bytes <= 1 << 24;
+}
+
+/// Registers one case on the device. `setup(ctx)` as above, with memory of the device.
 template <class Setup>
 void add_device(const Name& name, Work work, Dtype dtype, Setup setup) {
-  constexpr double kMostEmulatedFlops = 6e6, kMostEmulatedBytes = 1 << 21;
-  if (!device_usable() || (kEmulated && (work.flops > kMostEmulatedFlops || work.bytes > kMostEmulatedBytes))) return;
+  if (!device_usable() || (kEmulated && !emulator_takes(work))) return;
   const std::string text = label(name, kEmulated ? "emulated" : "cuda");
   const auto function = [=](benchmark::State& state) {
     measure_device(state, work, dtype, [=] { return setup(device_context()); });
@@ -210,7 +225,7 @@ void add_device(const Name& name, Work work, Dtype dtype, Setup setup) {
       ->UseManualTime()
       ->Unit(benchmark::kMicrosecond)
       ->Iterations(kEmulated ? 1 : 30);
-  singles().push_back({text, [=] { profile_once(setup(device_context())); }});
+  singles().push_back({text, true, [=] { profile_once(setup(device_context())); }});
 }
 
 // ---------------------------------------------------------------- one op, all of its forms
@@ -271,6 +286,18 @@ void add_forms_bf16(const Forms& forms, Work work, Setup setup) {
 
 // ---------------------------------------------------------------- the program
 
+/// Runs every case of the device once.
+inline int run_all_once() {
+  int ran = 0;
+  for (const Single& single : singles()) {
+    if (!single.on_device) continue;
+    single.run();
+    ++ran;
+  }
+  std::printf("%d cases ran once\n", ran);
+  return 0;
+}
+
 /// Runs the case of that name once; 2 and a line that says so if there is none.
 inline int run_once(const std::string& name) {
   for (const Single& single : singles()) {
@@ -284,6 +311,7 @@ inline int run_once(const std::string& name) {
 }
 
 inline int run(int argc, char** argv) try {
+  if (argc == 2 && !std::strcmp(argv[1], "--once")) return run_all_once();
   if (argc > 1 && !std::strcmp(argv[1], "--case")) {
     if (argc == 4 && !std::strcmp(argv[3], "--once")) return run_once(argv[2]);
     std::fprintf(stderr, "usage: %s --case NAME --once\n", argv[0]);
