@@ -152,10 +152,13 @@ __global__ void __launch_bounds__(kThreads)
   write(moments.data[2 * int64_t{s.C} + c], 1.0f, moments.mode);
 }
 
-/// Four values of a parameter, which may be null.
+/// Four values of a parameter, which may be null, and lies wherever a slab has it.
 template <class T>
 __device__ __forceinline__ Vec4 parameters(const T* values, const BatchNormShape& s, int channel, float otherwise) {
   if (!values) return {{otherwise, otherwise, otherwise, otherwise}};
+  if (s.C % 4 == 0 && reinterpret_cast<uintptr_t>(values) % (4 * sizeof(T)) == 0) {
+    return gpu::load_four<true>(values, 0, 1, channel, s.C);
+  }
   return gpu::load_four<false>(values, 0, 1, channel, s.C);
 }
 

@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(kThreads) discretized_logistic_columns_kernel(
   }
 }
 
-template <class T>
+template <class T, bool kVector>
 __global__ void __launch_bounds__(gpu::kTaskThreads)
     discretized_logistic_forward_rows_kernel(gpu::RowTasks tasks, DiscretizedLogisticShape s, const T* mu, const T* x,
                                              const acc_t<T>* log_scale, float* nll, float* partials, unsigned* ticket) {
@@ -101,16 +101,19 @@ __global__ void __launch_bounds__(gpu::kTaskThreads)
     const T* const of_mu = mu + row * s.D;
     const T* const of_x = x + row / s.draws * s.D;
     return [=](int quad, int count) {
+      const gpu::Vec4 m = gpu::load_quad<kVector>(of_mu + 4 * quad, count);
+      const gpu::Vec4 pixels = gpu::load_quad<kVector>(of_x + 4 * quad, count);
       float sum = 0;
-      for (int j = 0; j < count; ++j) {
-        const int d = 4 * quad + j;
-        const LogisticScale<float> scale = logistic_scale(log_scale[d % s.log_scale_count]);
-        sum += logistic_term(gpu::to_float(of_mu[d]), gpu::to_float(of_x[d]), scale).loss;
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        if (j >= count) break;
+        const LogisticScale<float> scale = logistic_scale(log_scale[(4 * quad + j) % s.log_scale_count]);
+        sum += logistic_term(m[j], pixels[j], scale).loss;
       }
       return sum;
     };
   };
-  gpu::sum_rows<false>(tasks, partials, ticket, at_row, [=](int64_t row, float sum) { nll[row] = sum; });
+  gpu::sum_rows<kVector>(tasks, partials, ticket, at_row, [=](int64_t row, float sum) { nll[row] = sum; });
 }
 
 template <class T>
@@ -132,8 +135,10 @@ void discretized_logistic_forward(const Context& ctx, const DiscretizedLogisticS
   check_discretized_logistic(s);
   if (s.N == 0) return;
   const gpu::RowTasks tasks(s.N, s.D);
-  gpu::launch(discretized_logistic_forward_rows_kernel<T>, tasks.blocks, gpu::kTaskThreads, 0, gpu::stream(ctx), tasks,
-              s, mu, x, log_scale, nll, gpu::partials<float>(ctx), gpu::tickets(ctx));
+  gpu::with_constant(gpu::can_load4(s.D, mu, x), [&](auto vectors) {
+    gpu::launch(discretized_logistic_forward_rows_kernel<T, decltype(vectors)::value>, tasks.blocks, gpu::kTaskThreads,
+                0, gpu::stream(ctx), tasks, s, mu, x, log_scale, nll, gpu::partials<float>(ctx), gpu::tickets(ctx));
+  });
 }
 
 template <class T>

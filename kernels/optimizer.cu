@@ -28,6 +28,15 @@ __device__ __forceinline__ float prepared(float gradient, const RangeScalars<flo
   return g < -k.bound ? -k.bound : g > k.bound ? k.bound : g;
 }
 
+template <bool kVector>
+__device__ __forceinline__ void store_quad(float* to, const gpu::Vec4& quad, int count) {
+  if constexpr (kVector) {
+    gpu::store4_whole(to, quad);
+  } else {
+    gpu::write_quad<false>(to, quad, count, Write::kSet);
+  }
+}
+
 // An optimizer: its options, its state and moments, `Scalars` of one range, and the update of one quad.
 
 struct Sgd {
@@ -58,7 +67,7 @@ struct Sgd {
       const float direction = options.nesterov ? g[j] + s.mu * buffer[j] : buffer[j];
       (*p)[j] -= s.k.lr * (buffered ? direction : g[j]);
     }
-    if (buffered) gpu::write_quad<kVector>(momentum + i, buffer, count, Write::kSet);
+    if (buffered) store_quad<kVector>(momentum + i, buffer, count);
   }
   __device__ __forceinline__ void advance_state() const { ++state->steps; }
 };
@@ -100,8 +109,8 @@ struct Adam {
       second[j] = s.beta2 * second[j] + s.rest2 * g[j] * g[j];
       (*p)[j] = (*p)[j] * s.shrink - s.step_size * first[j] / (sqrtf(second[j]) * s.inverse_root2 + s.eps);
     }
-    gpu::write_quad<kVector>(m + i, first, count, Write::kSet);
-    gpu::write_quad<kVector>(v + i, second, count, Write::kSet);
+    store_quad<kVector>(m + i, first, count);
+    store_quad<kVector>(v + i, second, count);
   }
   __device__ __forceinline__ void advance_state() const { advance(*state, options); }
 };
@@ -134,8 +143,8 @@ struct Adadelta {
       deltas[j] = s.rho * deltas[j] + s.rest * delta * delta;
       (*p)[j] -= s.k.lr * delta;
     }
-    gpu::write_quad<kVector>(square_average + i, squares, count, Write::kSet);
-    gpu::write_quad<kVector>(delta_average + i, deltas, count, Write::kSet);
+    store_quad<kVector>(square_average + i, squares, count);
+    store_quad<kVector>(delta_average + i, deltas, count);
   }
   __device__ __forceinline__ void advance_state() const { ++state->steps; }
 };
@@ -161,7 +170,7 @@ __global__ void __launch_bounds__(kThreads)
           gpu::Vec4 p = gpu::load_quad<kVector>(values + i, count);
           const gpu::Vec4 g = gpu::load_quad<kVector>(grads + i, count);
           rule.template update<kVector>(scalars, i, count, &p, g);
-          gpu::write_quad<kVector>(values + i, p, count, Write::kSet);
+          store_quad<kVector>(values + i, p, count);
           if (step.shadow) gpu::write_quad<kVector>(step.shadow + i, p, count, Write::kSet);
         };
         if (vector && range.count - offset >= 4) {

@@ -177,7 +177,7 @@ struct Stage {
 #pragma unroll
         for (int j = 0; j < 4; ++j) to[j * kOuter] = four[j];
       } else {
-        store4(to, four);
+        store4_whole(to, four);
       }
     }
   }
@@ -237,12 +237,18 @@ struct Sums {
     }
   }
 
-  /// Writes the sums of this thread where the threads of a warp write next to each other.
+  /// Writes the sums of this thread where the threads of a warp write next to each other. Not kWhole: in as many
+  /// accesses as the compiler likes.
+  template <bool kWhole>
   __device__ __forceinline__ void save(float* to) const {
 #pragma unroll
     for (int i = 0; i < kP; ++i) {
 #pragma unroll
-      for (int j = 0; j < kRuns; ++j) store4(to + 4 * ((i * kRuns + j) * Tile::kGroupThreads + thread), four(i, j));
+      for (int j = 0; j < kRuns; ++j) {
+        float* const at = to + 4 * ((i * kRuns + j) * Tile::kGroupThreads + thread);
+        kWhole ? store4_whole(at, four(i, j)) : store4(at, four(i, j));
+      }
+      if (kWhole) __syncwarp();  // keeps the compiler from laying all rows side by side at once
     }
   }
   __device__ __forceinline__ void add_saved(const float* from) {
@@ -258,7 +264,7 @@ struct Sums {
   __device__ __forceinline__ void add_groups(float* shared) {
 #pragma unroll
     for (int half = Tile::kGroups / 2; half > 0; half /= 2) {
-      if (group >= half && group < 2 * half) save(shared + (group - half) * Tile::kArea);
+      if (group >= half && group < 2 * half) save<false>(shared + (group - half) * Tile::kArea);
       __syncthreads();
       if (group < half) add_saved(shared + group * Tile::kArea);
       __syncthreads();
@@ -271,7 +277,7 @@ struct Sums {
     unsigned* ticket = static_cast<unsigned*>(workspace) + cut.first_ticket + tile;
     float* partials =
         static_cast<float*>(workspace) + kTickets + cut.first_partial + int64_t{tile} * cut.slices * Tile::kArea;
-    if (group == 0) save(partials + slice * Tile::kArea);
+    if (group == 0) save<true>(partials + slice * Tile::kArea);
     __threadfence();
     __syncthreads();
     bool* last = reinterpret_cast<bool*>(shared);
