@@ -94,7 +94,7 @@ void linear_forward(const Context& ctx, LinearShape s, const float* x, const flo
   check_linear(s);
   const Product product{{s.N, s.K, s.C, false, !s.transposed_weight}, x, w, Grad<float>{y}};
   parallel_for(ctx, product.tiles.count(), [&](int64_t i) {
-    const GemmTile t = tile_of(product.shape, product.tiles, i, x, w, product.c);
+    const GemmTile t = tile_of(product.shape, product.tiles, i, product.a, product.b, product.c);
     multiply(t);
     if (!b && s.activation == Activation::kNone) return;
     const int64_t column = (t.c - y) % s.K;

@@ -201,7 +201,9 @@ std::vector<double> finished(std::vector<double> sums, const std::vector<double>
 TEST(Conv2d, TheEpilogueIsTheComposition) {
   const std::vector<Conv2dShape> shapes = {conv2d_case(3, 9, 8, 1, 32, 4, 2, 1), conv2d_case(2, 6, 7, 20, 3, 3, 1, 1),
                                            conv2d_case(1, 5, 5, 33, 17, 1), conv2d_case(2, 2, 2, 3, 2, 3),
-                                           conv2d_case(2, 3, 3, 0, 4, 2)};
+                                           conv2d_case(2, 3, 3, 0, 4, 2),
+                                           // Rows of two blocks; that of x is of odd width, in two phases.
+                                           conv2d_case(1, 2, 4201, 1, 2, 3, 2, 1)};
   for (const Conv2dShape& s : shapes) {
     const auto in = Conv2dInputs<float>::random(s);
     const auto bias_y = random_values<float>(s.K, 5), bias_x = random_values<float>(s.C, 6);

@@ -90,9 +90,10 @@ TEST(GemmCut, StaysWithinTheWorkspace) {
       for (int* extent : {&p.rows, &p.columns, &p.depth})
         *extent = static_cast<int>(random.integer(0, 1 << random.integer(0, 13)));
     }
-    const auto plan = gpu::plan_products<2>(products, random.integer(0, 1) == 0);
+    const gpu::Reserved kept{static_cast<int>(random.integer(0, 8)), random.integer(0, kWorkspaceBytes / 4 - 64)};
+    const auto plan = gpu::plan_products<2>(products, random.integer(0, 1) == 0, kept);
     const gpu::TileShape& tile = gpu::kTileShapes[static_cast<int>(plan.tile)];
-    int64_t tickets = 0, floats = 64, blocks = 0;
+    int64_t tickets = 0, floats = 64, blocks = 0;  // what is kept lies behind
     for (int j = 0; j < 2; ++j) {
       const gpu::GemmCut& cut = plan.cuts[j];
       blocks += cut.blocks();
@@ -119,8 +120,8 @@ TEST(GemmCut, StaysWithinTheWorkspace) {
     if (first.blocks() > 0 && second.blocks() > 0) {
       EXPECT_GE(first.longest(), second.longest());
     }
-    EXPECT_LE(tickets, 64);
-    EXPECT_LE(floats * 4, kWorkspaceBytes);
+    EXPECT_LE(tickets + kept.tickets, 64);
+    EXPECT_LE((floats + kept.partials) * 4, kWorkspaceBytes);
   }
 }
 
@@ -173,6 +174,17 @@ TEST_F(GemmCuda, TheLibraryRoundsInTf32Alone) {
   int plans = 0;
   for (const cuda::LibraryPlan& plan : cuda::library_plans()) plans += plan.product.starts_with("24x40x520 b^T tf32");
   EXPECT_EQ(plans, 1);
+}
+
+TEST_F(GemmCuda, OwnProductsDoNotAskTheLibrary) {
+  const GemmShape s{23, 41, 19};  // of no other test: plans are kept
+  const auto a = random_values<float>(a_size(s), 1), b = random_values<float>(b_size(s), 2);
+  const size_t before = cuda::library_plans().size();
+  product_on_cuda(s, a, b);
+  EXPECT_EQ(cuda::library_plans().size(), before);
+  if (cuda::cublaslt_version().empty()) return;
+  product_on_cuda(s, a, b, 0, Who::kLibrary);
+  EXPECT_EQ(cuda::library_plans().size(), before + 1);
 }
 
 TEST_F(GemmCuda, IntegersAreExact) {

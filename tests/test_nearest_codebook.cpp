@@ -140,7 +140,10 @@ TEST(NearestCodebook, ACodeThatIsNotFiniteIsNeverChosen) {
     for (const int k : {57, 99}) std::fill_n(finite.codebook.begin() + 3 * k, 3, 1e20f);
     EXPECT_EQ(find(technique.search, s, data).index, find(technique.search, s, finite).index);
     std::fill(data.codebook.begin(), data.codebook.end(), kInf);
-    EXPECT_EQ(find(technique.search, s, data).index, std::vector<int32_t>(70, -1));
+    const Found none = find(technique.search, s, data);
+    EXPECT_EQ(none.index, std::vector<int32_t>(70, -1));
+    EXPECT_EQ(none.fault.op, kFaultCode);
+    EXPECT_EQ(none.fault.index, 0);
   }
 }
 

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <optional>
+
 #include "kernels/nearest_codebook.h"
 #include "tests/cases/nearest_codebook.h"
 #include "tests/codebook_checks.h"
@@ -16,13 +18,15 @@ struct Found {
   Fault fault;
 };
 
-Found find(CodebookSearch search, const NearestCodebookShape& s, const CodebookData& data, Fault before = {}) {
+Found find(CodebookSearch search, const NearestCodebookShape& s, const CodebookData& data, Fault before = {},
+           std::optional<char> held = {}) {
   const DeviceArray<float> x(data.x), codebook(data.codebook);
   const DeviceArray<int64_t> step(std::vector<int64_t>{41});
   const auto got = on_cuda([&](const Context& ctx) {
     DeviceArray<int32_t> index(s.N);
     DeviceArray<float> distance(s.N);
     DeviceArray<char> scratch(static_cast<int64_t>(cuda::nearest_codebook_scratch_bytes(ctx, s)));
+    if (held) CUDA_CHECK(cudaMemset(scratch.data(), *held, static_cast<size_t>(scratch.size())));
     DeviceArray<Fault> fault(std::vector<Fault>{before});
     cuda::nearest_codebook(ctx, s, x.data(), codebook.data(), scratch.data(), index.data(), distance.data(),
                            FaultReport{fault.data(), step.data()}, search);
@@ -61,6 +65,19 @@ TEST_F(NearestCodebookCuda, EveryTechniqueIsExactOnEveryKindOfData) {
         EXPECT_EQ(got.fault.code, 0);
         expect_nearest(s, data, smallest, got.index, got.distance);
       }
+    }
+  }
+}
+
+/// Rows at the origin: every score is positive, and what an earlier kernel left behind the codes' is none.
+TEST_F(NearestCodebookCuda, WhatTheScratchMemoryHeldIsNoCode) {
+  const NearestCodebookShape s{40, 12, 20};
+  const CodebookData data{"origin", std::vector<float>(480), random_values<float>(240, 1, 1, 3)};
+  const auto smallest = smallest_distances(s, data);
+  for (const CodebookSearch search : searches(s.D)) {
+    for (const char before : {'\0', '\xff'}) {
+      const Found got = find(search, s, data, {}, before);
+      expect_nearest(s, data, smallest, got.index, got.distance);
     }
   }
 }

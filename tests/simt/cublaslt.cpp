@@ -218,10 +218,10 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t operation,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t,
-                                              cublasLtMatmulPreference_t preference, int,
+                                              cublasLtMatmulPreference_t preference, int requested,
                                               cublasLtMatmulHeuristicResult_t* results, int* returned) {
   *returned = 0;
-  if (!fits(*operation, *a, *b, *c)) return CUBLAS_STATUS_INVALID_VALUE;
+  if (requested < 1 || !fits(*operation, *a, *b, *c)) return CUBLAS_STATUS_INVALID_VALUE;
   results[0] = {preference->algorithm, 0, CUBLAS_STATUS_SUCCESS, 1};
   *returned = 1;
   return CUBLAS_STATUS_SUCCESS;
