@@ -62,6 +62,25 @@ TEST(commit, several_optimizers_update_their_own_groups) {
   EXPECT_NEAR(f.state.logged(0)[1], 2 * std::sqrt(squares), 1e-12) << "the norm of the first optimizer";
 }
 
+TEST(commit, a_range_holds_its_groups_alone) {
+  TwoNetworks f;
+  const Groups first = f.parameters.group("generator"), middle = f.parameters.group("frozen"),
+               last = f.parameters.group("discriminator");
+  const auto expect_range = [&](Groups groups, int64_t from, int64_t to) {
+    const SlabRange range = f.parameters.range(groups);
+    EXPECT_EQ(range.first, from);
+    EXPECT_EQ(range.first + range.count, to);
+  };
+  const int64_t end = f.parameters.range().first + f.parameters.range().count;
+  expect_range(first, f.generator.offset, f.frozen.offset);
+  expect_range(middle, f.frozen.offset, f.discriminator.offset);
+  expect_range(last, f.discriminator.offset, end);
+  expect_range(first | middle, f.generator.offset, f.discriminator.offset);
+  EXPECT_LE(end, f.parameters.slab_elements());
+  EXPECT_EQ(f.parameters.range(0).count, 0);
+  expect_error([&] { f.parameters.range(first | last); }, Exit::kInternal, {"frozen", "between the groups"});
+}
+
 TEST(commit, a_fault_of_one_keeps_all_from_changing) {
   TwoNetworks f;
   const std::vector<double> g = f.copy(f.generator), d = f.copy(f.discriminator);

@@ -9,6 +9,7 @@
 
 #include "engine/io/checksum.h"
 #include "engine/io/files.h"
+#include "engine/sample_file.h"
 #include "tests/file_checks.h"
 
 namespace hourglass {
@@ -47,6 +48,17 @@ TEST(Files, ReadsWhatWasWritten) {
   write_file_atomic(folder / "a", "");
   EXPECT_TRUE(read_file(folder / "a").empty());
   EXPECT_EQ(folder.entries(), 1u);
+}
+
+/// 0 is a descriptor as any other: the program may have been started without an input.
+TEST(Files, WritesWithoutStandardInput) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(exit_code_of_child([&] {
+              close(0);
+              write_file_atomic(folder / "a", "text");
+            }),
+            0);
+  EXPECT_EQ(read_text_file(folder / "a"), "text");
 }
 
 TEST(Files, RefusesWhatIsNoFile) {
@@ -190,6 +202,22 @@ TEST(Files, FreeSpaceOfAPathThatIsNotThereYet) {
   const TemporaryFolder folder;
   EXPECT_GT(free_space(folder.path()), 0);
   EXPECT_GT(free_space(folder / "not" / "yet"), 0);
+  EXPECT_EQ(free_space("/proc/not/yet"), 0) << "the nearest folder decides, not the root";
+}
+
+/// Rows where they are wanted; a file that shrinks, and one that cannot be read, are errors and no endless wait.
+TEST(SampleFile, ReadsRowsOrSaysWhyNot) {
+  const TemporaryFolder folder;
+  write_file_atomic(folder / "rows", "aabbccdd");
+  const SampleFile file(folder / "rows", 4, 2);
+  std::string rows(4, '?');
+  file.read(1, 2, rows.data());
+  EXPECT_EQ(rows, "bbcc");
+  EXPECT_EQ(file.rows(), 4);
+  expect_error([&] { file.read(3, 2, rows.data()); }, Exit::kData, {"rows", "shorter"});
+  expect_error([&] { SampleFile(folder / "none", 1, 1); }, Exit::kData, {"none", "cannot open", "No such file"});
+  const SampleFile directory(folder.path(), 1, 2);
+  expect_error([&] { directory.read(0, 1, rows.data()); }, Exit::kData, {"cannot read", "Is a directory"});
 }
 
 TEST(Checksum, KnownAnswers) {

@@ -95,7 +95,9 @@ TEST(Jpeg, TooManyScansAreRefused) {
   const std::vector<uint8_t> start = {0xff, 0xda};
   const auto last = std::find_end(bytes.begin(), bytes.end(), start.begin(), start.end());
   const std::vector<uint8_t> scan(last, bytes.end() - 2);
-  for (int i = 0; i < kMaxJpegScans; ++i) bytes.insert(bytes.end() - 2, scan.begin(), scan.end());
+  for (int scans = 2; scans < kMaxJpegScans; ++scans) bytes.insert(bytes.end() - 2, scan.begin(), scan.end());
+  EXPECT_EQ(parse(bytes).width, 8) << "as many as are allowed";
+  bytes.insert(bytes.end() - 2, scan.begin(), scan.end());
   expect_error([&] { parse(bytes); }, Exit::kData, {"sample", "too many scans"});
 }
 

@@ -79,6 +79,18 @@ TEST(kmeans, every_row_a_centre_is_perfect) {
   EXPECT_EQ(result.iterations, 1) << "nothing improves";
 }
 
+/// Numbers of centres around those that fill an allocation; the sanitizers look at its end.
+TEST(kmeans, any_number_of_centres) {
+  for (const int K : {1, 2, 63, 64, 65, 66}) {
+    auto x = clusters_of<float>(K, 3, 7);
+    std::vector<float> codebook(static_cast<size_t>(K) * 7);
+    std::vector<int32_t> index(static_cast<size_t>(K) * 3);
+    kmeans({}, view(x, 3 * K, 7), view(codebook, K, 7), {}, index.data());
+    for (int n = 0; n < 3 * K; ++n) EXPECT_EQ(index[n], index[n % K]) << K;
+    EXPECT_EQ(std::set<int32_t>(index.begin(), index.end()).size(), static_cast<size_t>(K));
+  }
+}
+
 TEST(kmeans, has_the_same_bits_on_any_number_of_threads) {
   auto x = random_values<float>(6000, 6);
   expect_same_bits_for_threads([&](const Context& ctx) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -63,6 +64,16 @@ TEST(Safetensors, GoldenBytes) {
   const TemporaryFolder folder;
   write_safetensors(folder / "a", {{"w", ElementType::kF32, {2}, values}}, {}, false);
   EXPECT_EQ(read_file(folder / "a"), kGolden);
+}
+
+TEST(Safetensors, EverybodyMayReadAndTheOwnerWrite) {
+  const TemporaryFolder folder;
+  const mode_t mask = umask(0);
+  umask(mask);
+  write_safetensors(folder / "a", {}, {});
+  struct stat status;
+  ASSERT_EQ(stat((folder / "a").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 07777, 0644 & ~mask);
 }
 
 TEST(Safetensors, RoundTrips) {

@@ -239,6 +239,26 @@ TEST(tape, names_the_op_whose_values_are_not_finite) {
   expect_error([&] { f.tape.backward({{y, 1.0}}); }, Exit::kNotFinite, {"planted", "gradient of a parameter"});
 }
 
+/// Each output of a record has inputs of its own.
+TEST(tape, looks_at_the_gradients_behind_every_output) {
+  TapeFixture f;
+  Parameter &a = f.parameter("a", {2, 2}), &b = f.parameter("b", {1, 3});
+  f.allocate();
+  f.tape.detect_anomaly(true);
+  const Var before = scale(f.tape, a, 2.0);  // records and outputs stand before those of the record in question
+  const Var y = f.tape.output({1}, Dtype::kF64, {before}), z = f.tape.output({1}, Dtype::kF64, {b});
+  y.as<double>()[0] = z.as<double>()[0] = 1;
+  f.tape.on_backward("planted", {y, z}, [before, v = b.var](Tape& t) {
+    std::fill_n(static_cast<double*>(t.grad_slot(before).data), 4, 0.0);
+    std::fill_n(static_cast<double*>(t.grad_slot(v).data), 3, kNaN);
+  });
+  expect_error(
+      [&] {
+        f.tape.backward({{y, 1.0}, {z, 1.0}});
+      },
+      Exit::kNotFinite, {"planted", "gradient of a parameter (1, 3)"});
+}
+
 TEST(tape, repeats_with_the_same_addresses_and_no_allocation) {
   TapeFixture f;
   Parameter& a = f.parameter("a", {8, 8});
