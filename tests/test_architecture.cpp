@@ -52,7 +52,11 @@ TEST(Architecture, NamesWhatItCannotRead) {
   EXPECT_NE(message("dense 99999999999").find("numbers of at least 1"), std::string::npos);
   EXPECT_NE(message("dense 9999999").find("at most 1048576 units"), std::string::npos);
   EXPECT_NE(message("max-pool 2 relu").find("where the layer takes it"), std::string::npos);
-  EXPECT_NE(message("conv 8 3 group-norm:0").find("group-norm:GROUPS"), std::string::npos);
+  for (const char* groups : {"", "0", "-1", "x", "2x", "1234567", "99999999999"}) {
+    EXPECT_NE(message(std::string("conv 8 3 group-norm:") + groups).find("expects group-norm:GROUPS"),
+              std::string::npos)
+        << groups;
+  }
   EXPECT_NE(message("").find("layers that begin with"), std::string::npos);
   EXPECT_NE(message("dense 4;; dense 4").find("layers that begin with"), std::string::npos);
 }

@@ -89,6 +89,28 @@ TEST(models, gradients_of_convolutional_models) {
   }
 }
 
+/// The code of an encoder that begins with a pooling, computed from the op.
+TEST(models, a_pooling_takes_the_maximum_or_the_mean) {
+  for (const bool maximum : {true, false}) {
+    ModelConfig c = small_config(ModelKind::kAutoencoder);
+    c.hidden = {};
+    c.encoder = maximum ? "max-pool 3 2" : "avg-pool 3 2";
+    c.height = c.width = 4;
+    ModelFixture f(c);
+    f.tape.rewind(Mode::kEvaluate);
+    const Batch batch = f.batch();
+    const Var code = f.model->posterior(f.tape, batch.x).mu, image = reshape(batch.x, {4, 4, 4, 1});
+    Pool2d pool;
+    pool.window_h = pool.window_w = 3;
+    pool.stride_h = pool.stride_w = 2;
+    pool.same = true;
+    const Var pooled = maximum ? max_pool2d(f.tape, image, pool) : average_pool2d(f.tape, image, pool);
+    const Var want = linear(f.tape, reshape(pooled, {4, 4}), find(f.parameters, "encoder.1.weight").var,
+                            find(f.parameters, "encoder.1.bias").var);
+    expect_close(doubles(code), doubles(want), fp64_tolerance(), c.encoder);
+  }
+}
+
 TEST(models, parameters_of_the_convolutional_vae) {
   Parameters p;
   ModelConfig c;

@@ -40,6 +40,14 @@ TEST(norm_models, a_norm_stands_in_place_of_the_bias) {
                 "decoder.2.weight", "decoder.2.bias", "encoder.0.norm.running_mean", "encoder.0.norm.running_var"}));
 }
 
+TEST(norm_models, a_norm_starts_as_the_identity) {
+  ModelFixture f(with_encoder(ModelKind::kAutoencoder, "conv 4 2 2 batch-norm; dense 6 group-norm:3"));
+  for (const std::string norm : {"encoder.0.norm", "encoder.1.norm"}) {
+    for (double scale : doubles(find(f.parameters, norm + ".weight").var)) EXPECT_EQ(scale, 1) << norm;
+    for (double shift : doubles(find(f.parameters, norm + ".bias").var)) EXPECT_EQ(shift, 0) << norm;
+  }
+}
+
 /// The code of a model, computed from the ops.
 TEST(norm_models, the_activation_follows_the_norm) {
   ModelFixture f(with_encoder(ModelKind::kAutoencoder, "conv 4 2 2 batch-norm; dense 6 group-norm:3 sigmoid"));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The VQ-VAE as mathematics: what its objective is, where its gradients go, and what its codes say.
+#include <algorithm>
 #include <cmath>
 
 #include "tests/model_fixture.h"
@@ -40,6 +41,20 @@ struct VqVaeFixture : ModelFixture {
   VqVae& vqvae;
   Leaf* commitment = kl;  // the second statistic of the fixture
 };
+
+/// As the paper's code: uniform in -1/K .. 1/K. k-means, where it is wanted, comes later.
+TEST(vqvae, a_codebook_starts_small) {
+  for (const ModelConfig& config : {small_vqvae(), plain(small_vqvae())}) {
+    ModelFixture f(config);
+    const std::vector<double> values = doubles(dynamic_cast<VqVae&>(*f.model).codebook());
+    const auto [low, high] = std::minmax_element(values.begin(), values.end());
+    const double bound = 1.0 / config.quantizer.codes;
+    EXPECT_GE(*low, -bound);
+    EXPECT_LE(*low, -bound / 2);
+    EXPECT_GE(*high, bound / 2);
+    EXPECT_LE(*high, bound);
+  }
+}
 
 /// The straight-through estimate is the gradient of a surrogate: the decoder reads z + sg[c - z], the commitment loss
 /// z and sg[c], the codebook loss sg[z] and c. Differences of that, for every parameter.

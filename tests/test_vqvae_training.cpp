@@ -183,6 +183,10 @@ TEST(vqvae_training, a_loaded_model_gives_codes_and_images_back) {
   other[5] = 8;
   expect_error([&] { model.decode_codes(other); }, Exit::kData, {"element 5", "0 to 7", "8"});
   expect_error([&] { model.encode_codes(Matrix(2, 63)); }, Exit::kUsage, {"encode_codes", "64", "63"});
+  expect_error([&] { model.encode(Matrix(2, 63)); }, Exit::kUsage, {"encode", "rows of 64 values", "2 rows of 63"});
+  Matrix torn(2, 64);
+  torn.values.pop_back();
+  expect_error([&] { model.encode(torn); }, Exit::kUsage, {"encode", "rows of 64 values"});
   expect_error([&] { model.encode_logvar(x); }, Exit::kUsage, {"encode_logvar"});
 }
 
