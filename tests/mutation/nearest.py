@@ -6,6 +6,7 @@ import pathlib
 import re
 
 LAYERS = ("kernels", "engine", "models", "apps")
+FAR = 5  # the distance of a program that shares nothing but the layer with a file, or more
 SOURCES = (".cpp", ".cu", ".cuh", ".h")
 
 
@@ -26,14 +27,16 @@ class Nearest:
         for path, names in self.includes.items():
             for name in names:
                 self.users[name].append(path)
-        self.reach = {path: self._reach(path) for path in self.texts if pathlib.Path(path).name.startswith("test_")}
+        tests = [path for path in self.texts if pathlib.Path(path).name.startswith("test_")]
+        self.reach = {path: self._reach(path) for path in tests}
+        self.behind = {path: self._reach(path, "") for path in tests}
 
-    def _reach(self, test):
-        """Texts of a test and of the headers of the tests that it includes."""
+    def _reach(self, test, folder="tests/"):
+        """A test and the headers of the tests that it includes."""
         seen, queue = {test}, [test]
         while queue:
             for name in self.includes[queue.pop()]:
-                if name.startswith("tests/") and name not in seen:
+                if name.startswith(folder) and name not in seen:
                     seen.add(name)
                     queue.append(name)
         return seen
@@ -49,10 +52,11 @@ class Nearest:
         return sorted(name for name in seen if name.endswith((".cpp", ".cu")))
 
     def order(self, path, function, seconds):
-        """Programs (names of `seconds`, their durations), from near to far; those that do not link the file are left
-        out."""
+        """(program, distance) from near to far, of the names of `seconds`, their durations; those that do not link the
+        file are left out."""
         distances = {program: self._distance(path, function, program.split()[0]) for program in seconds}
-        return sorted((p for p in seconds if distances[p] is not None), key=lambda p: (distances[p], seconds[p]))
+        linked = [(program, distance) for program, distance in distances.items() if distance is not None]
+        return sorted(linked, key=lambda entry: (entry[1], seconds[entry[0]]))
 
     def _distance(self, path, function, test):
         source = next((t for t in self.reach if pathlib.Path(t).stem == test), None)
@@ -73,7 +77,8 @@ class Nearest:
             return 3 + other_device
         if any(name.startswith(stem.split("_")[0]) for stem in stems):
             return 4
-        return 5 + self._layer(source) - layer + other_device
+        through = any(header in self.behind[source] for header in headers)  # headers of the libraries
+        return FAR + (0 if through else 1 + self._layer(source) - layer + other_device)
 
     def _layer(self, source):
         """The library that a test links."""

@@ -43,7 +43,7 @@ Config from_environment() {
   const std::string streams = environment("HOURGLASS_SIMT_STREAMS", "eager");
   if (streams != "eager" && streams != "lazy") refuse("HOURGLASS_SIMT_STREAMS", streams, "eager or lazy");
   config.lazy_streams = streams == "lazy";
-  config.cublaslt = environment("HOURGLASS_SIMT_CUBLASLT", "0") == "1";
+  config.cublaslt = environment("HOURGLASS_SIMT_CUBLASLT", "0") != "0";
   const std::string driver = environment("HOURGLASS_SIMT_DRIVER", "13000");
   if (driver.find_first_not_of("0123456789") != std::string::npos) refuse("HOURGLASS_SIMT_DRIVER", driver, "a number");
   config.driver = std::stoi(driver);

@@ -10,7 +10,7 @@
 //   HOURGLASS_SIMT_POISON         ff, 7b, 00                          ff    bytes of memory nobody has written; ff: NaN
 //   HOURGLASS_SIMT_STREAMS        eager, lazy                         eager lazy: work runs when something waits for it
 //   HOURGLASS_SIMT_MEMORY         MiB                                 8192  device memory
-//   HOURGLASS_SIMT_CUBLASLT       0, 1                                0     1: the stand-in for cuBLASLt can be opened
+//   HOURGLASS_SIMT_CUBLASLT       0, 1, incomplete                    0     1: the stand-in for cuBLASLt can be opened
 //   HOURGLASS_SIMT_DRIVER         CUDA version it supports            13000 (13.0); 0: there is no driver
 //   HOURGLASS_SIMT_DEVICES        0, 1                                1     0: a driver without a card
 //   HOURGLASS_SIMT_IMAGE          0, 1                                1     0: a card that no kernel was compiled for
