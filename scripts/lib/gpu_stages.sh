@@ -64,7 +64,7 @@ commands_train() {
   local program=$BUILD/apps/hourglass runs=$RESULTS/runs data="" few="--epochs 5" all="" bound="--iwae-samples 500" model
   [ ! -d "$PACK" ] || data="--data-dir $PACK/usr/share/datasets"
   if [ "$emulated" = yes ]; then
-    data="--data shapes:8:200 --batch 10" few="--steps 8" all="--steps 8" bound="--iwae-samples 2"
+    data="--data shapes:8:200 --batch 10" few="--steps 12" all="--steps 12" bound="--iwae-samples 2"
   fi
   local options="--device cuda --profile $([ "$emulated" = yes ] && echo 4 || echo 50) --quiet --overwrite $data"
   for model in vae conv-vae vqvae; do
