@@ -168,7 +168,7 @@ class CudaTest : public testing::Test {
 #if defined(HOURGLASS_SIMT_CHECK)
 inline constexpr int64_t kMostProducts = 1'000'000, kMostElements = 200'000;
 #elif defined(HOURGLASS_SANITIZED)
-inline constexpr int64_t kMostProducts = 8'000'000, kMostElements = INT64_MAX;
+inline constexpr int64_t kMostProducts = 3'000'000, kMostElements = INT64_MAX;
 #else
 inline constexpr int64_t kMostProducts = INT64_MAX, kMostElements = INT64_MAX;
 #endif

@@ -121,19 +121,13 @@ TEST_F(ResumeTest, ASignalSavesAndTheRunGoesOnBitForBit) {
   }
 }
 
-#if defined(HOURGLASS_SANITIZED)
-constexpr int kKills = 5;  // a sanitized program starts slowly: the release build's is killed more often
-#else
-constexpr int kKills = 50;
-#endif
-
 TEST_F(ResumeTest, KillsAtAnyMomentLeaveARunThatGoesOn) {
   const fs::path out = folder_ / "killed";
   const Words length = {"--epochs", "8", "--checkpoint-every", "1", "--keep", "1"};
   ASSERT_EQ(run(train(folder_ / "whole", length)), 0) << errors_;
   test::Random random(1);
   int kills = 0;
-  for (bool first = true; kills < kKills; first = false) {
+  for (bool first = true; kills < 50; first = false) {
     test::Program program(folder_.path(), train(out, length + Words{first ? "--overwrite" : "--resume"}));
     std::this_thread::sleep_for(std::chrono::microseconds(random.integer(500, 60000)));
     if (program.ended()) {  // finished: once more from the beginning
