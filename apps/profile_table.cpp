@@ -18,17 +18,8 @@ std::string line(const std::string& name, const std::string& shape, const std::s
   return text;
 }
 
-std::string microseconds(double seconds) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f", seconds * kMicro);
-  return text;
-}
-
-std::string percent(double share) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f %%", 100 * share);
-  return text;
-}
+std::string microseconds(double seconds) { return fixed_text(seconds * kMicro, 1); }
+std::string percent(double share) { return fixed_text(100 * share, 1) + " %"; }
 
 }  // namespace
 

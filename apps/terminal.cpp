@@ -58,6 +58,12 @@ std::string time_text(double seconds) {
   return std::to_string(whole / 3600) + ":" + two_digits(whole / 60 % 60) + ":" + tail;
 }
 
+std::string fixed_text(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
 std::string count_text(int64_t count) {
   std::string text = std::to_string(count);
   for (int at = static_cast<int>(text.size()) - 3; at > (count < 0 ? 1 : 0); at -= 3) {

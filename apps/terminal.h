@@ -19,6 +19,8 @@ std::string aligned(const std::vector<std::pair<std::string, std::string>>& rows
 
 /// "0.3 s", "42 s", "12:05", "2:03:59".
 std::string time_text(double seconds);
+/// With so many digits after the point.
+std::string fixed_text(double value, int digits);
 /// "60,000".
 std::string count_text(int64_t count);
 

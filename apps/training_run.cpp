@@ -23,12 +23,6 @@ constexpr int kPictureImages = 20;
 constexpr int kPictureSamples = 64;
 constexpr int kEvaluationBatch = 500;
 
-std::string fixed(double value, int digits) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
-
 /// Broken at spaces before "--", for the second column of the header.
 std::string wrapped(const std::string& text) {
   constexpr size_t kWidth = 96, kIndent = 14;
@@ -81,7 +75,7 @@ std::string add_terms(const LogPoint& log, bool vae, double beta, Json& line) {
   line.set("objective", log.reconstruction + (vae ? beta * log.kl : 0.0));
   line.set("reconstruction", log.reconstruction);
   if (vae) line.set("kl", log.kl).set("beta", beta);
-  return "reconstruction " + fixed(log.reconstruction, 2) + (vae ? "  kl " + fixed(log.kl, 2) : "");
+  return "reconstruction " + fixed_text(log.reconstruction, 2) + (vae ? "  kl " + fixed_text(log.kl, 2) : "");
 }
 
 /// Of a VQ-VAE: means, and the use of the codes by all positions since the line before.
@@ -92,7 +86,7 @@ std::string add_code_terms(const LogPoint& log, const ModelConfig& config, Json&
   line.set("mse", mse).set("perplexity", codes);
   line.set("codes_used", std::count_if(log.code_usage.begin(), log.code_usage.end(), [](int64_t n) { return n > 0; }));
   line.set("codebook_loss", log.commitment).set("commitment_loss", log.commitment);
-  return "mse " + fixed(mse, 5) + "  perplexity " + fixed(codes, 0);
+  return "mse " + fixed_text(mse, 5) + "  perplexity " + fixed_text(codes, 0);
 }
 
 double number_or(const StringMap& map, const std::string& key, double otherwise) {
@@ -305,7 +299,7 @@ void TrainingRun::draw(RunFolder& folder) {
   if (!code_usage_.empty()) {
     write_code_usage(folder.figures() / "codebook.png", code_usage_,
                      "Use of the codes, " + std::string(test_ ? "test split" : "last steps") + ": perplexity " +
-                         fixed(perplexity(code_usage_), 1));
+                         fixed_text(perplexity(code_usage_), 1));
   }
   write_curves(folder.figures() / "curves.png", read_metrics(folder.path() / "metrics.jsonl"),
                options_.model + " on " + dataset_.name);
@@ -363,7 +357,7 @@ std::string TrainingRun::closing(const RunFolder& folder) const {
   std::vector<std::pair<std::string, std::string>> rows;
   const auto add = [&](const char* name, const char* key, int digits, const char* unit) {
     const Json* value = summary_.find(key);
-    if (value && value->is_number()) rows.emplace_back(name, fixed(value->as_number(), digits) + unit);
+    if (value && value->is_number()) rows.emplace_back(name, fixed_text(value->as_number(), digits) + unit);
   };
   rows.emplace_back("steps", count_text(step()) + " of " + count_text(total_steps_));
   rows.emplace_back("training", time_text(train_seconds_));

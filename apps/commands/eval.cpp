@@ -13,12 +13,6 @@
 namespace hourglass {
 namespace {
 
-std::string number(double value, int digits) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
-
 struct Line {
   const char* key;
   const char* name;
@@ -51,8 +45,8 @@ std::string table(const Json& facts, const ModelConfig& config) {
     const Json* value = facts.find(line.key);
     if (!value || !value->is_number()) continue;
     const bool means = line.key == std::string("objective") && config.kind == ModelKind::kVqVae;
-    std::string text =
-        means ? number(value->as_number(), 6) + ", as trained" : number(value->as_number(), line.digits) + line.unit;
+    std::string text = means ? fixed_text(value->as_number(), 6) + ", as trained"
+                             : fixed_text(value->as_number(), line.digits) + line.unit;
     if (line.name == std::string("IWAE bound")) {
       text += ", " + count_text(facts.get_integer("iwae_samples")) + " samples";
     }
