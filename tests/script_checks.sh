@@ -10,7 +10,11 @@ check() {  # check WHAT CONDITION...
   shift
   "$@" && return
   failures=$((failures + 1))
-  printf 'FAILED: %s\n  command: %s\n  output:\n%s\n' "$what" "$*" "$out"
+  printf 'FAILED: %s\n  command: %s\n  exit %s, output:\n%s\n' "$what" "$*" "${status-}" "$out"
+}
+finish() { # the last line of a test
+  [ "$failures" -eq 0 ] && echo "all checks passed"
+  exit $((failures > 0))
 }
 says() { [[ $out == *"$1"* ]]; }
 exits() { [ "$status" -eq "$1" ]; }

@@ -74,5 +74,4 @@ check "a dry run says so" table "Emulated: a dry run"
 check "the log has the output of a failed command" grep -q "^broken$" "$work/out/log.txt"
 check "the JSON is whole" python3 -m json.tool "$work/out/results.json" /dev/null
 
-[ "$failures" -eq 0 ] && echo "all checks passed"
-exit $((failures > 0))
+finish

@@ -5,9 +5,8 @@
 # shellcheck disable=SC2317  # the conditions are called through check
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failures=0
+# shellcheck source=tests/script_checks.sh
+. tests/script_checks.sh
 
 # stand_in NAME BODY: a command of that name in front of PATH.
 stand_in() {
@@ -38,16 +37,7 @@ ensure() {
   status=$?
 }
 
-check() {  # check WHAT CONDITION...
-  local what=$1
-  shift
-  "$@" && return
-  failures=$((failures + 1))
-  printf 'FAILED: %s\n  command: %s\n  exit %s, output:\n%s\n' "$what" "$*" "$status" "$out"
-}
-says() { [[ $out == *"$1"* ]]; }
 silent_about() { [[ $out != *"$1"* ]]; }
-exits() { [ "$status" -eq "$1" ]; }
 asked() { grep -q -- "$1" "$work/apt"; }
 not_asked() { [ ! -s "$work/apt" ]; }
 unset HOURGLASS_DATA
@@ -275,5 +265,4 @@ sed 's/failures="1"/failures="0"/' "$work/junit.xml" >"$work/green.xml"
 table "add_tests suite '$work/green.xml' 8 60"
 check "so is CTest that fails without a failed test" says "2 passed, 1 failed, 2 skipped"
 
-[ "$failures" -eq 0 ] && echo "all checks passed"
-exit $((failures > 0))
+finish
