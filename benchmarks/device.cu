@@ -2,6 +2,7 @@
 #include <cuda_profiler_api.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <map>
 #include <vector>
@@ -28,6 +29,7 @@ __global__ void __launch_bounds__(kThreads) multiply_add_kernel(int steps, float
   float acc[kChains];
 #pragma unroll
   for (int chain = 0; chain < kChains; ++chain) acc[chain] = static_cast<float>(threadIdx.x + chain);
+#pragma unroll 16
   for (int step = 0; step < steps; ++step) {
 #pragma unroll
     for (int chain = 0; chain < kChains; ++chain) acc[chain] = fmaf(acc[chain], scale, shift);
@@ -36,6 +38,15 @@ __global__ void __launch_bounds__(kThreads) multiply_add_kernel(int steps, float
 #pragma unroll
   for (int chain = 0; chain < kChains; ++chain) sum += acc[chain];
   sums[gpu::global_thread()] = sum;
+}
+
+__global__ void __launch_bounds__(kThreads) fill_random_kernel(int64_t words, uint32_t* to) {
+  for (int64_t i = gpu::global_thread(); i < words; i += gpu::grid_threads()) {
+    uint32_t bits = static_cast<uint32_t>(i) * 2654435761u + 1;
+    bits = (bits ^ bits >> 15) * 0x846ca68bu;
+    bits ^= bits >> 16;
+    to[i] = (bits & 0x807F807Fu) | 0x3F003F00u;
+  }
 }
 
 cudaDeviceProp properties() {
@@ -51,13 +62,13 @@ std::shared_ptr<void> device_memory(size_t bytes) {
 }
 
 /// Best of ten, after one that does not count.
-double best_seconds(const Replay& replay) {
-  double best = replay.seconds();
+double best(const Rate& rate) {
+  double most = rate();
   for (int block = 0; block < (kEmulated ? 1 : 10); ++block) {
-    const double seconds = replay.seconds();
-    best = block == 0 ? seconds : std::min(best, seconds);
+    const double measured = rate();
+    most = block == 0 ? measured : std::max(most, measured);
   }
-  return best;
+  return most;
 }
 
 void multiply_adds(const Context& ctx, unsigned blocks, int steps, float* sums) {
@@ -70,30 +81,23 @@ double multiply_add_peak() {
   const int steps = kEmulated ? 16 : 1 << 14;
   const auto sums = device_memory(size_t{blocks} * kThreads * sizeof(float));
   const Replay replay(1, [&](int) { multiply_adds(ctx, blocks, steps, static_cast<float*>(sums.get())); });
-  return 2.0 * kChains * kThreads * blocks * steps / best_seconds(replay);
+  return best([&] { return 2.0 * kChains * kThreads * blocks * steps / replay.seconds(); });
 }
 
-double tensor_peak() {
+template <class T>
+Rate product_rate(Math math) {
   const Context& ctx = device_context();
   const int n = kEmulated ? 32 : 8192;
-  const size_t count = size_t(n) * static_cast<size_t>(n);
-  std::vector<bf16> host(count);
-  uint64_t state = 1;
-  for (bf16& value : host) {  // never zeros: a product of zeros runs faster
-    state = state * 6364136223846793005u + 1442695040888963407u;
-    value = bf16(static_cast<float>(state >> 40) * 0x1p-23f - 1.0f);
-  }
-  const auto a = device_memory(count * sizeof(bf16)), b = device_memory(count * sizeof(bf16));
-  const auto c = device_memory(count * sizeof(bf16));
-  for (const auto& operand : {a, b}) {
-    cuda::copy_to_device(ctx.stream, operand.get(), host.data(), count * sizeof(bf16));
-    std::reverse(host.begin(), host.end());
-  }
-  const Replay replay(kEmulated ? 1 : 5, [&](int) {
-    cuda::gemm(ctx, {n, n, n, false, true}, static_cast<const bf16*>(a.get()), static_cast<const bf16*>(b.get()),
-               Grad<bf16>{static_cast<bf16*>(c.get())});
+  const size_t bytes = size_t(n) * static_cast<size_t>(n) * sizeof(T);
+  const auto a = device_memory(bytes), b = device_memory(bytes), c = device_memory(bytes);
+  for (const auto& operand : {a, b}) device_fill_random(operand.get(), static_cast<int64_t>(bytes));
+  const auto replay = std::make_shared<Replay>(kEmulated ? 1 : 5, [&](int) {
+    Context call = ctx;
+    call.math = math;
+    cuda::gemm(call, {n, n, n, false, true}, static_cast<const T*>(a.get()), static_cast<const T*>(b.get()),
+               Grad<T>{static_cast<T*>(c.get())});
   });
-  return 2.0 * n * n * n / best_seconds(replay);
+  return [=, held = std::array{a, b, c}] { return 2.0 * n * n * n / replay->seconds(); };
 }
 
 void warm_up(const Context& ctx) {
@@ -114,6 +118,10 @@ bool device_usable() {
 }
 std::string device_description() { return cuda::probe(0).description; }
 double device_l2_bytes() { return properties().l2CacheSize; }
+int device_multiprocessors() { return properties().multiProcessorCount; }
+void require_hopper() {
+  if (properties().major < 9) throw Error(Exit::kDevice, "needs compute capability 9.0");
+}
 
 const Context& device_context() {
   static const Context context = [] {
@@ -139,7 +147,12 @@ Replay::Replay(int calls, const std::function<void(int)>& body) : state_(new Sta
   for (int call = 0; call < calls; ++call) body(call);
   CUDA_CHECK(cudaStreamSynchronize(gpu::stream(ctx)));
   cuda::begin_capture(ctx.stream);
-  for (int call = 0; call < calls; ++call) body(call);
+  try {
+    for (int call = 0; call < calls; ++call) body(call);
+  } catch (...) {
+    cuda::abandon_capture(ctx.stream);  // the next case needs the stream
+    throw;
+  }
   int nodes = 0;
   state_->graph = cuda::end_capture(ctx.stream, &nodes);
   CUDA_CHECK(cudaEventCreate(&state_->start));
@@ -178,36 +191,51 @@ int rotation(double bytes) {
   return static_cast<int>(std::clamp(3 * device_l2_bytes() / bytes + 1, 2.0, 64.0));
 }
 
+void device_fill_random(void* data, int64_t bytes) {
+  const int64_t words = bytes / 4;
+  const unsigned blocks = std::min(gpu::ceil_div(words, kThreads), 1u << 12);
+  gpu::launch(fill_random_kernel, blocks, kThreads, 0, gpu::stream(device_context()), words,
+              static_cast<uint32_t*>(data));
+}
+
+Rate device_copy_rate(double bytes) {
+  const Context& ctx = device_context();
+  const auto half = static_cast<int64_t>(bytes / 2);
+  const int sets = rotation(bytes);
+  std::vector<std::shared_ptr<void>> from, to;
+  for (int set = 0; set < sets; ++set) {
+    from.push_back(device_memory(static_cast<size_t>(half)));
+    to.push_back(device_memory(static_cast<size_t>(half)));
+    device_fill_random(from.back().get(), half);
+  }
+  const int64_t quads = half / 16;
+  const unsigned most = static_cast<unsigned>(16 * properties().multiProcessorCount);
+  const unsigned blocks = std::min(gpu::ceil_div(quads, kThreads), most);
+  const auto replay = std::make_shared<Replay>(kEmulated ? 1 : std::max(20, sets), [&](int call) {
+    const auto set = static_cast<size_t>(call % sets);
+    gpu::launch(copy_quads_kernel, blocks, kThreads, 0, gpu::stream(ctx), quads,
+                static_cast<const float*>(from[set].get()), static_cast<float*>(to[set].get()));
+  });
+  return [=, held = std::array{from, to}] { return 2.0 * static_cast<double>(half) / replay->seconds(); };
+}
+
+Rate device_product_rate(Dtype dtype, Math math) {
+  return dtype == Dtype::kBF16 ? product_rate<bf16>(math) : product_rate<float>(math);
+}
+
 double device_copy_bandwidth(double bytes) {
   static std::map<int64_t, double> known;
   int64_t half = 1 << 12;  // bytes read, a power of two
   while (static_cast<double>(2 * half) < bytes && half < (kEmulated ? 1 << 14 : 1 << 29)) half *= 2;
   double& bandwidth = known[half];
-  if (bandwidth > 0) return bandwidth;
-  const Context& ctx = device_context();
-  const int sets = rotation(2 * static_cast<double>(half));
-  std::vector<std::shared_ptr<void>> from, to;
-  const std::vector<float> host(static_cast<size_t>(half) / sizeof(float), 0.7f);
-  for (int set = 0; set < sets; ++set) {
-    from.push_back(device_memory(static_cast<size_t>(half)));
-    to.push_back(device_memory(static_cast<size_t>(half)));
-    cuda::copy_to_device(ctx.stream, from.back().get(), host.data(), static_cast<size_t>(half));
-  }
-  const int64_t quads = half / 16;
-  const unsigned most = static_cast<unsigned>(16 * properties().multiProcessorCount);
-  const unsigned blocks = std::min(gpu::ceil_div(quads, kThreads), most);
-  const Replay replay(kEmulated ? 1 : std::max(20, sets), [&](int call) {
-    const auto set = static_cast<size_t>(call % sets);
-    gpu::launch(copy_quads_kernel, blocks, kThreads, 0, gpu::stream(ctx), quads,
-                static_cast<const float*>(from[set].get()), static_cast<float*>(to[set].get()));
-  });
-  return bandwidth = 2.0 * static_cast<double>(half) / best_seconds(replay);
+  if (bandwidth == 0) bandwidth = best(device_copy_rate(2.0 * static_cast<double>(half)));
+  return bandwidth;
 }
 
 double device_peak_flops(Dtype dtype) {
   static std::map<Dtype, double> known;
   double& peak = known[dtype];
-  if (peak == 0) peak = dtype == Dtype::kBF16 ? tensor_peak() : multiply_add_peak();
+  if (peak == 0) peak = dtype == Dtype::kBF16 ? best(device_product_rate(dtype, Math::kFp32)) : multiply_add_peak();
   return peak;
 }
 

@@ -24,6 +24,9 @@ bool device_usable();
 /// "NVIDIA H100 80GB HBM3, compute capability 9.0", or why there is none.
 std::string device_description();
 double device_l2_bytes();
+int device_multiprocessors();
+/// Throws Error(kDevice) below compute capability 9.0.
+void require_hopper();
 /// Device 0 on a stream of its own, with a workspace; busy for half a second at first use, so that its clocks are up.
 const Context& device_context();
 
@@ -49,10 +52,20 @@ void profile_once(const std::function<void()>& body);
 /// Enough sets of buffers of `bytes` that a round over all of them does not fit into the L2 cache; 1 for sets below
 /// 4 MiB, which a training step keeps in the cache too.
 int rotation(double bytes);
-/// Measured copy (bytes read plus bytes written a second) that moves `bytes` a call, with the same rotation.
+/// Fills with random signs and mantissas of exponent -1, good as float and as pairs of bf16: never zeros or constants,
+/// of which products are faster.
+void device_fill_random(void* data, int64_t bytes);
+
+/// Prepared work of which each call measures the rate once, per second.
+using Rate = std::function<double()>;
+/// Copies that move `bytes` (read plus written) a call, with the same rotation. Throws where memory does not suffice.
+Rate device_copy_rate(double bytes);
+/// A large product of random numbers through the library: flop/s of kBF16, or of kF32 in the given mode.
+Rate device_product_rate(Dtype dtype, Math math);
+
+/// Best rate of some copies of the size of `bytes`, up to 1 GiB. Measured once.
 double device_copy_bandwidth(double bytes);
-/// Measured arithmetic peak, flop/s: fused multiply-adds in registers for f32; for bf16 the tensor cores, by a large
-/// product of random numbers through the library.
+/// Measured arithmetic peak, flop/s: fused multiply-adds in registers for f32, the library's product for bf16.
 double device_peak_flops(Dtype dtype);
 
 }  // namespace hourglass::bench

@@ -28,6 +28,7 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -146,6 +147,27 @@ void measure(benchmark::State& state, Work work, int threads, Body&& body) {
          work.flops > 0 ? peak_flops(threads) : 1, work.bytes > 0 ? copy_bandwidth(threads, work.bytes) : 1);
 }
 
+inline double quantile(std::vector<double> values, double q) {
+  std::sort(values.begin(), values.end());
+  return values.empty() ? 0 : values[static_cast<size_t>(q * static_cast<double>(values.size() - 1))];
+}
+
+/// What the medians of the two halves of blocks of the same work differ by, in per cent of the median of all.
+inline double difference_of_halves(const std::vector<double>& blocks) {
+  const auto half = blocks.begin() + static_cast<std::ptrdiff_t>((blocks.size() + 1) / 2);
+  if (half == blocks.end()) return 0;
+  const double first = quantile({blocks.begin(), half}, 0.5), second = quantile({half, blocks.end()}, 0.5);
+  return 100 * std::abs(first - second) / quantile(blocks, 0.5);
+}
+
+/// Of blocks in seconds, in order of time. No difference between two cases that is smaller than aa_% means anything.
+inline void report_blocks(benchmark::State& state, const std::vector<double>& blocks) {
+  const double median = quantile(blocks, 0.5);
+  state.counters["median_us"] = 1e6 * median;
+  state.counters["spread_%"] = 100 * (quantile(blocks, 0.9) - quantile(blocks, 0.1)) / median;
+  state.counters["aa_%"] = difference_of_halves(blocks);
+}
+
 /// Times calls of `make()`, which allocates a set of buffers and returns the callable, on the device: the median of
 /// blocks of captured calls that go round sets larger than the cache (rotation in device.h).
 template <class Make>
@@ -159,11 +181,8 @@ void measure_device(benchmark::State& state, Work work, Dtype dtype, Make make) 
     blocks.push_back(replay.seconds());
     state.SetIterationTime(blocks.back());
   }
-  std::sort(blocks.begin(), blocks.end());
-  const auto at = [&](double q) { return blocks[static_cast<size_t>(q * static_cast<double>(blocks.size() - 1))]; };
-  state.counters["median_us"] = 1e6 * at(0.5);
-  state.counters["spread_%"] = 100 * (at(0.9) - at(0.1)) / at(0.5);
-  report(state, work, 1 / at(0.5), work.flops > 0 ? device_peak_flops(dtype) : 1,
+  report_blocks(state, blocks);
+  report(state, work, 1 / quantile(blocks, 0.5), work.flops > 0 ? device_peak_flops(dtype) : 1,
          work.bytes > 0 ? device_copy_bandwidth(work.bytes) : 1);
 }
 

@@ -2,6 +2,7 @@
 // What the benchmarks promise besides times: a case for every form of an op, and --case NAME --once.
 #include <gtest/gtest.h>
 
+#include "benchmarks/device_cases.h"
 #include "benchmarks/harness.h"
 #include "kernels/elementwise.h"
 #if defined(HOURGLASS_CUDA_EMULATED)
@@ -47,6 +48,31 @@ TEST(BenchmarkHarness, ANameThatIsNoCaseIsRefused) {
 
 TEST(BenchmarkHarness, EveryCaseRunsOnce) {
   for (const std::string& name : names()) EXPECT_EQ(run_once(name), 0) << name;
+}
+
+TEST(BenchmarkHarness, SameWorkTimedTwiceTellsTheNoise) {
+  EXPECT_EQ(difference_of_halves({2}), 0);
+  EXPECT_EQ(difference_of_halves({2, 9, 2, 2, 2, 9}), 0);  // an outlier in each half
+  EXPECT_EQ(difference_of_halves({2, 2, 2, 3, 3}), 50);
+}
+
+TEST(BenchmarkHarness, EveryCeilingAndLatencyIsMeasured) {
+  size_t measured = 0;
+  for (const auto& cases : {ceiling_cases(), latency_cases()}) {
+    for (const DeviceCase& c : cases) {
+      if (!device_usable()) continue;
+      try {
+        const Sample sample = c.prepare()();
+        EXPECT_GT(sample.seconds, 0) << c.op << "/" << c.technique;
+        for (const auto& [unit, value] : sample.counters)
+          EXPECT_GT(value, 0) << c.op << "/" << c.technique << " " << unit;
+        ++measured;
+      } catch (const Error& error) {  // not on this device
+        EXPECT_EQ(error.exit(), Exit::kDevice) << c.op << "/" << c.technique << ": " << error.what();
+      }
+    }
+  }
+  EXPECT_EQ(measured >= 19, device_usable());
 }
 
 /// An op with a reference and a timed overload, as the kernels have them.
