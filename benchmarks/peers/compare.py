@@ -108,7 +108,7 @@ class Peer:
 
     def __init__(self, kind, case, threads, warm_up):
         option = {"step": "--batch", "conv-step": "--network", "conv": "--layer"}.get(kind, "--shape")
-        script = FOLDER / f"pytorch_{kind.replace('-', '_')}.py"
+        script = FOLDER / f"pytorch_{kind.removeprefix('conv-')}.py"
         command = [sys.executable, script, "--serve", option, case, "--threads", str(threads), "--warm-up", str(warm_up)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

@@ -3,17 +3,33 @@
 """The nearest code of each row in PyTorch on the CPU: the work of benchmarks/bench_nearest_codebook.cpp.
 
 Rows and codes are normal numbers. Variants: cdist, then argmin; addmm (|c|^2 - 2 x c^T), then argmin. Both write the
-rows x codes matrix. Neither is exact where distances nearly tie; ours is.
+rows x codes matrix. Neither is exact where distances nearly tie; ours is. lookup_peers.py has them on the GPU.
 """
 
 import pytorch_peer
 
 
+def by_cdist(torch, x, c):
+    return torch.cdist(x, c, compute_mode="use_mm_for_euclid_dist").argmin(1)
+
+
+def by_addmm(torch, x, c):
+    """bf16 is multiplied as it is and summed in f32, as are the norms."""
+    wide = c.float()
+    norms = (wide * wide).sum(1)
+    if c.dtype == torch.float32:
+        return torch.addmm(norms, x, c.t(), alpha=-2).argmin(1)
+    if c.is_cuda:
+        return torch.addmm(norms, x, c.t(), out_dtype=torch.float32, alpha=-2).argmin(1)
+    return torch.addmm(norms, x.float(), wide.t(), alpha=-2).argmin(1)
+
+
+METHODS = {"cdist": by_cdist, "addmm": by_addmm}
+
+
 def make_call(torch, rows, columns, codes, mode):
     x, c = torch.randn(rows, columns), torch.randn(codes, columns)
-    if mode == "cdist":
-        return lambda: torch.cdist(x, c).argmin(1)
-    return lambda: torch.addmm((c * c).sum(1), x, c.t(), alpha=-2).argmin(1)
+    return lambda: METHODS[mode](torch, x, c)
 
 
 def main():
@@ -22,7 +38,7 @@ def main():
     options = parser.parse_args()
     torch = pytorch_peer.start(options.threads)
     shape = [int(extent) for extent in options.shape.split("x")]
-    makers = {mode: lambda mode=mode: make_call(torch, *shape, mode) for mode in ("cdist", "addmm")}
+    makers = {mode: lambda mode=mode: make_call(torch, *shape, mode) for mode in METHODS}
     pytorch_peer.run(torch, options, options.shape, makers)
 
 
