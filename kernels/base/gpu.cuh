@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every kernel file includes: the portability layer between kernels and the CUDA toolkit. Two compilers read it:
 // nvcc, and g++ through the SIMT emulator (HOURGLASS_CUDA=EMULATED), which runs the very same .cu file on the CPU. It
-// is, with mma.cuh, the only place with PTX, `extern __shared__` and the launch API; kernels need nothing else from the toolkit but
-// the language (threadIdx, __shared__, __syncthreads, __shfl_*_sync, atomics).
+// is, with mma.cuh, the only place with PTX, `extern __shared__` and the launch API; kernels need nothing else from the
+// toolkit but the language (threadIdx, __shared__, __syncthreads, __shfl_*_sync, atomics).
 //
 // A kernel file:
 //
@@ -27,7 +27,8 @@
 //
 // Rules: every thread of a block reaches every barrier (bounds are predicates, not early returns, in kernels with
 // barriers); explicit full masks; __syncwarp orders shared memory within a warp, a shuffle does not; blocks of one
-// launch do not talk to each other; no floating-point atomics; shared arrays read as Vec4 are alignas(16).
+// launch do not wait for each other but by grid_barrier.cuh in a cooperative launch; no floating-point atomics; shared
+// arrays read as Vec4 are alignas(16).
 #pragma once
 
 #include <cuda_runtime.h>
@@ -97,30 +98,76 @@ Parameter kernel_argument(Argument&& argument) {
   return std::forward<Argument>(argument);
 }
 
+/// Allows a kernel `smem` bytes of dynamic shared memory.
+inline void allow_shared(const void* kernel, dim3 grid, dim3 block, size_t smem) {
+  constexpr size_t kDefaultShared = 48 << 10;
+  if (smem <= kDefaultShared) return;
+  const cudaError_t error =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(smem));
+  if (error != cudaSuccess) launch_failed(error, kernel, grid, block, smem);
+}
+
+/// What both kinds of launches do.
+template <class... Parameters, class... Arguments>
+void launch_with(cudaLaunchAttribute* attributes, unsigned count, void (*kernel)(Parameters...), dim3 grid, dim3 block,
+                 size_t smem, cudaStream_t stream, Arguments&&... arguments) {
+  static_assert(sizeof...(Parameters) == sizeof...(Arguments), "wrong number of kernel arguments");
+  static_assert((std::is_trivially_copyable_v<Parameters> && ...), "kernel parameters are copied byte by byte");
+  static_assert((!std::is_reference_v<Parameters> && ...), "a kernel parameter cannot be a reference");
+  const void* const address = reinterpret_cast<const void*>(kernel);
+  allow_shared(address, grid, block, smem);
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = smem;
+  config.stream = stream;
+  config.attrs = attributes;
+  config.numAttrs = count;
+  const cudaError_t error =
+      cudaLaunchKernelEx(&config, kernel, kernel_argument<Parameters>(std::forward<Arguments>(arguments))...);
+  if (error != cudaSuccess) launch_failed(error, address, grid, block, smem);
+}
+
 /// Launches kernel(args...) on grid x block threads with `smem` bytes of dynamic shared memory. Throws if the launch is
 /// refused; a fault inside the kernel appears at a later check of the stream, as CUDA has it.
 /// Parameters are passed by value and trivially copyable: pointers, numbers, shapes, Grad, Noise.
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t smem, cudaStream_t stream,
             Arguments&&... arguments) {
-  static_assert(sizeof...(Parameters) == sizeof...(Arguments), "wrong number of kernel arguments");
-  static_assert((std::is_trivially_copyable_v<Parameters> && ...), "kernel parameters are copied byte by byte");
-  static_assert((!std::is_reference_v<Parameters> && ...), "a kernel parameter cannot be a reference");
+  launch_with(nullptr, 0, kernel, grid, block, smem, stream, std::forward<Arguments>(arguments)...);
+}
+
+/// Blocks of a kernel that the current device holds at the same time, which is the largest grid of launch_cooperative;
+/// 0 if the device has no cooperative launches.
+template <class... Parameters>
+unsigned resident_blocks(void (*kernel)(Parameters...), dim3 block, size_t smem) {
   const void* const address = reinterpret_cast<const void*>(kernel);
-  constexpr size_t kDefaultShared = 48 << 10;
-  if (smem > kDefaultShared) {
-    const cudaError_t error =
-        cudaFuncSetAttribute(address, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(smem));
-    if (error != cudaSuccess) launch_failed(error, address, grid, block, smem);
+  allow_shared(address, 0, block, smem);
+  int device = 0, cooperative = 0, multiprocessors = 0, of_one = 0;
+  CUDA_CHECK(cudaGetDevice(&device));
+  CUDA_CHECK(cudaDeviceGetAttribute(&cooperative, cudaDevAttrCooperativeLaunch, device));
+  CUDA_CHECK(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, device));
+  const auto threads = static_cast<int>(block.x * block.y * block.z);
+  CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&of_one, address, threads, smem));
+  return cooperative ? static_cast<unsigned>(multiprocessors * of_one) : 0;
+}
+
+/// As launch, for a kernel whose blocks wait for each other (grid_barrier.cuh): all of them run at the same time.
+/// Throws kDevice where the device cannot hold so many.
+template <class... Parameters, class... Arguments>
+void launch_cooperative(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t smem, cudaStream_t stream,
+                        Arguments&&... arguments) {
+  const uint64_t wanted = uint64_t{grid.x} * grid.y * grid.z, most = resident_blocks(kernel, block, smem);
+  if (wanted > most) {
+    throw Error(Exit::kDevice, kernel_name(reinterpret_cast<const void*>(kernel)) +
+                                   ": the blocks of its grid wait for " + "each other; expected at most " +
+                                   std::to_string(most) + ", which is what this device holds at once, got " +
+                                   std::to_string(wanted));
   }
-  cudaLaunchConfig_t config = {};
-  config.gridDim = grid;
-  config.blockDim = block;
-  config.dynamicSmemBytes = smem;
-  config.stream = stream;
-  const cudaError_t error =
-      cudaLaunchKernelEx(&config, kernel, kernel_argument<Parameters>(std::forward<Arguments>(arguments))...);
-  if (error != cudaSuccess) launch_failed(error, address, grid, block, smem);
+  cudaLaunchAttribute attribute = {};
+  attribute.id = cudaLaunchAttributeCooperative;
+  attribute.val.cooperative = 1;
+  launch_with(&attribute, 1, kernel, grid, block, smem, stream, std::forward<Arguments>(arguments)...);
 }
 
 /// True if every pointer is aligned for load4/store4 of its element type, and rows of n elements stay aligned (n % 4 =
@@ -148,6 +195,18 @@ __device__ __forceinline__ T* dynamic_shared() {
   return reinterpret_cast<T*>(hourglass_dynamic_shared);
 #else
   return static_cast<T*>(simt::dynamic_shared());
+#endif
+}
+
+/// Reads a word that another block changes by atomics: what that block wrote before a fence and its atomic is seen by
+/// whoever sees the change.
+__device__ __forceinline__ unsigned load_acquire(unsigned* p) {
+#if defined(__CUDA_ARCH__)
+  unsigned value;
+  asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(value) : "l"(p) : "memory");
+  return value;
+#else
+  return atomicAdd(p, 0u);
 #endif
 }
 
@@ -196,8 +255,8 @@ __device__ __forceinline__ void store4(bf16* p, const Vec4& x) {
   };
   *reinterpret_cast<uint2*>(p) = make_uint2(pack(x[0], x[1]), pack(x[2], x[3]));
 }
-/// The same in one access for certain: nvcc 13 cuts many a float4 into four stores of 4 bytes, which take four times the
-/// sectors and wavefronts. Not everywhere, because numbers that lie side by side in registers cost some.
+/// The same in one access for certain: nvcc 13 cuts many a float4 into four stores of 4 bytes, which take four times
+/// the sectors and wavefronts. Not everywhere, because numbers that lie side by side in registers cost some.
 __device__ __forceinline__ void store4_whole(float* p, const Vec4& x) {
 #if defined(__CUDA_ARCH__)
   using Bits = unsigned __int128;

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "tests/simt/report.h"
 #include "tests/simt/scheduler.h"
@@ -43,6 +44,11 @@ bool is_same(const Access& a, const Access& b) {
          a.bytes == b.bytes;
 }
 
+bool is_in(const Access& access, const Published& published) {
+  return access.epoch < published.epoch ||
+         (access.thread < published.times.size() && access.time <= published.times[access.thread]);
+}
+
 bool inside(uintptr_t address, uintptr_t first, size_t bytes) { return address - first < bytes; }
 
 bool is_built_in(uintptr_t address) {
@@ -71,21 +77,26 @@ void Checker::stop(const char* kind, const void* pc, const std::string& text) {
 // ---------------------------------------------------------------- what orders accesses
 
 void Checker::begin_launch(const Grid& grid) {
-  first_unit_ = unit_ + 1;
+  first_unit_ = last_unit_ + 1;
   blocks_.clear();
+  words_.clear();
+  together_ = grid.cooperative;
+  count_ = size_t{grid.grid.x} * grid.grid.y * grid.grid.z;
   said_.clear();
   arguments_ = reinterpret_cast<uintptr_t>(grid.arguments);
   argument_bytes_ = grid.argument_bytes;
   dynamic_mapping_ = shared_.dynamic_mapping();
   locals_ = shared_.thread_locals();
-  if (dynamic_.bytes() < grid.shared_bytes) dynamic_.reset(grid.shared_bytes);
-  if (statics_.bytes() == 0) statics_.reset(locals_.bytes);
 }
 
 void Checker::begin_block(unsigned threads) {
-  ++unit_;
+  unit_ = ++last_unit_;
   epoch_ = 0;
-  blocks_.push_back({blockIdx, {}});
+  blocks_.push_back({blockIdx, {}, {}});
+  if (dynamic_.bytes() < scheduler_.dynamic_shared_bytes()) dynamic_.reset(scheduler_.dynamic_shared_bytes());
+  if (statics_.bytes() == 0) statics_.reset(locals_.bytes);
+  if (together_) known_.assign(count_, 0), learned_ = known_;
+  fenced_since_ = false;
   time_.assign(size_t{threads} * kWarpLanes, 0);
   for (unsigned rank = 0; rank < threads; ++rank) time_[rank * kWarpLanes + rank % kWarpLanes] = 1;
   fenced_.epoch = 0;
@@ -96,20 +107,30 @@ void Checker::begin_block(unsigned threads) {
   shared_.for_each_array([this](size_t offset, size_t bytes) { statics_.mark(offset, bytes, kNeverWritten); });
 }
 
+void Checker::barrier() {
+  ++epoch_;
+  if (!together_) return;
+  known_ = learned_;
+  did_atomic_.assign(did_atomic_.size(), false);
+}
+
 /// Every member knows what any of them knew, and goes on at a new time.
 void Checker::warp_barrier(unsigned warp, uint32_t members) {
   uint32_t joined[kWarpLanes] = {};
+  bool did_atomic = false;
   const auto clock_of = [this, warp](int lane) {
     return &time_[(size_t{warp} * kWarpLanes + static_cast<unsigned>(lane)) * kWarpLanes];
   };
   for (uint32_t rest = members; rest; rest &= rest - 1) {
     const uint32_t* const clock = clock_of(std::countr_zero(rest));
     for (unsigned i = 0; i < kWarpLanes; ++i) joined[i] = std::max(joined[i], clock[i]);
+    did_atomic |= did_atomic_[warp * kWarpLanes + static_cast<unsigned>(std::countr_zero(rest))];
   }
   for (uint32_t rest = members; rest; rest &= rest - 1) {
     const int lane = std::countr_zero(rest);
     std::copy(joined, joined + kWarpLanes, clock_of(lane));
     ++clock_of(lane)[lane];
+    if (together_ && did_atomic) did_atomic_[warp * kWarpLanes + static_cast<unsigned>(lane)] = true;
   }
 }
 
@@ -118,14 +139,27 @@ void Checker::fence(const Thread& thread) {
   uint32_t* const clock = &time_[size_t{thread.rank} * kWarpLanes];
   const unsigned first = thread.rank / kWarpLanes * kWarpLanes;
   fenced_.epoch = epoch_;
+  fenced_since_ = true;
   for (unsigned lane = 0; lane < kWarpLanes && first + lane < fenced_.times.size(); ++lane) {
     fenced_.times[first + lane] = std::max(fenced_.times[first + lane], clock[lane]);
   }
   ++clock[thread.rank % kWarpLanes];
 }
 
-void Checker::note_atomic(const Thread& thread) {
-  blocks_.back().published = fenced_;
+/// What a fence has covered becomes the word's, and what the word has become this block's.
+void Checker::publish_and_learn(uintptr_t address) {
+  const size_t block = unit_ - first_unit_;
+  std::vector<Published>& publications = blocks_[block].publications;
+  if (std::exchange(fenced_since_, false)) publications.push_back(fenced_);
+  learned_[block] = static_cast<uint32_t>(publications.size());
+  BlockClock& word = words_[address];
+  word.resize(count_);
+  for (size_t i = 0; i < count_; ++i) word[i] = learned_[i] = std::max(word[i], learned_[i]);
+}
+
+void Checker::note_atomic(const Thread& thread, uintptr_t address) {
+  blocks_[unit_ - first_unit_].published = fenced_;
+  if (together_) publish_and_learn(address);
   did_atomic_[thread.rank] = true;
   if (!any_atomic_) first_atomic_epoch_ = epoch_;
   any_atomic_ = true;
@@ -135,16 +169,19 @@ bool Checker::acquired(const Thread& thread) const {
   return any_atomic_ && (first_atomic_epoch_ < epoch_ || did_atomic_[thread.rank]);
 }
 
-bool Checker::published(const Access& before) const {
-  const Published& published = blocks_[before.unit - first_unit_].published;
-  return before.epoch < published.epoch ||
-         (before.thread < published.times.size() && before.time <= published.times[before.thread]);
+bool Checker::ordered_together(const Access& before, const Thread& thread) const {
+  const size_t block = before.unit - first_unit_;
+  const uint32_t publications = (did_atomic_[thread.rank] ? learned_ : known_)[block];
+  if (before.kind == static_cast<uint8_t>(AccessKind::kAtomic)) return acquired(thread);
+  return publications > 0 && is_in(before, blocks_[block].publications[publications - 1]);
 }
 
 bool Checker::ordered(const Access& before, const Thread& thread, bool shared) const {
   if (before.unit < first_unit_ || (shared && before.unit != unit_)) return true;
   if (before.unit != unit_) {
-    return acquired(thread) && (before.kind == static_cast<uint8_t>(AccessKind::kAtomic) || published(before));
+    if (together_) return ordered_together(before, thread);
+    return acquired(thread) && (before.kind == static_cast<uint8_t>(AccessKind::kAtomic) ||
+                                is_in(before, blocks_[before.unit - first_unit_].published));
   }
   if (before.epoch != epoch_) return true;
   const unsigned warp = thread.rank / kWarpLanes, lane = thread.rank % kWarpLanes;
@@ -312,7 +349,7 @@ void Checker::access(const Thread& thread, const void* memory, uint32_t bytes, A
         std::string(verb(kind)) + " of " + std::to_string(bytes) + " bytes at an address that is no multiple of it");
   }
   if (!place.shadow) return;
-  if (kind == AccessKind::kAtomic && !place.shared) note_atomic(thread);
+  if (kind == AccessKind::kAtomic && !place.shared) note_atomic(thread, address);
   touch(thread, place, address, bytes, kind, pc);
 }
 
@@ -360,6 +397,9 @@ void read_for_atomic(void* value, const void* address, uint32_t bytes) {
   checked_access(address, bytes, AccessKind::kAtomic, __builtin_return_address(0));
   std::memcpy(value, address, bytes);
 }
-void write_for_atomic(void* address, const void* value, uint32_t bytes) { std::memcpy(address, value, bytes); }
+void write_for_atomic(void* address, const void* value, uint32_t bytes) {
+  std::memcpy(address, value, bytes);
+  if (Scheduler* const scheduler = Scheduler::running()) scheduler->let_others_go_on();
+}
 
 }  // namespace simt

@@ -14,13 +14,15 @@
 //
 // What orders two accesses of one block: __syncthreads, and within a warp __syncwarp (vector clocks of the lanes). No
 // other collective does. Of two blocks: a fence after the first access and an atomic after the fence, then an atomic in
-// the other block. Of two launches: always; a missing event between streams is what lazy streams are for.
+// the other block; in a cooperative launch on the same word, or along a chain of such words, because there blocks meet
+// more than once. Of two launches: always; a missing event between streams is what lazy streams are for.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #if defined(HOURGLASS_SIMT_CHECK)
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -45,8 +47,33 @@ enum class AccessKind : uint8_t { kRead, kWrite, kAtomic };
 
 inline constexpr bool kChecked = true;
 
-/// Accesses of the running launch. One Checker belongs to one Scheduler, and both to one OS thread.
-class Checker {
+/// What a block has made visible to others: all of the epochs before `epoch`, and each thread's accesses up to a time.
+struct Published {
+  uint32_t epoch = 0;
+  std::vector<uint32_t> times;
+};
+
+/// How many publications of each block of a cooperative launch are known.
+using BlockClock = std::vector<uint32_t>;
+
+/// What belongs to one block.
+struct CheckedBlock {
+  // Every run of a block has a number of its own, so that what stands in shadow memory need not be cleared.
+  uint32_t unit_ = 0;
+  uint32_t epoch_ = 0;          ///< barriers that the block has passed
+  std::vector<uint32_t> time_;  ///< vector clocks: [thread][lane], of lanes of its own warp
+  Published fenced_;
+  bool fenced_since_ = false;  ///< since the last publication
+  std::vector<bool> did_atomic_;
+  uint32_t first_atomic_epoch_ = 0;
+  bool any_atomic_ = false;
+  BlockClock known_, learned_;  ///< by all threads; with the atomics since the last barrier
+  Shadow dynamic_, statics_;
+};
+
+/// Accesses of the running launch. One Checker belongs to one Scheduler, and both to one OS thread. Its own
+/// CheckedBlock is that of the running block.
+class Checker : private CheckedBlock {
  public:
   Checker(Scheduler& scheduler, const SharedMemory& shared) : scheduler_(scheduler), shared_(shared) {}
   Checker(const Checker&) = delete;
@@ -54,7 +81,9 @@ class Checker {
 
   void begin_launch(const Grid& grid);
   void begin_block(unsigned threads);
-  void barrier() { ++epoch_; }
+  void barrier();
+  /// Puts another block in the place of the running one.
+  void exchange(CheckedBlock& block) { std::swap(static_cast<CheckedBlock&>(*this), block); }
   void warp_barrier(unsigned warp, uint32_t members);
   void fence(const Thread& thread);
   void access(const Thread& thread, const void* address, uint32_t bytes, AccessKind kind, const void* pc);
@@ -71,15 +100,10 @@ class Checker {
     bool shared = false;
     std::string (*name)(uintptr_t address, const SharedMemory& shared) = nullptr;
   };
-  /// What a block has made visible to others: all of the epochs before `epoch`, and each thread's accesses up to a
-  /// time.
-  struct Published {
-    uint32_t epoch = 0;
-    std::vector<uint32_t> times;
-  };
   struct Block {
     uint3 index;
     Published published;
+    std::vector<Published> publications;  ///< all of them, in a cooperative launch
   };
 
   Place place_of(uintptr_t address, uint32_t bytes, AccessKind kind, const void* pc);
@@ -93,9 +117,10 @@ class Checker {
   void check_written(const Place& place, uintptr_t address, uint32_t bytes, const void* pc);
   void record(Cell& cell, const Access& now);
   bool ordered(const Access& before, const Thread& thread, bool shared) const;
-  bool published(const Access& before) const;
+  bool ordered_together(const Access& before, const Thread& thread) const;
   bool acquired(const Thread& thread) const;
-  void note_atomic(const Thread& thread);
+  void note_atomic(const Thread& thread, uintptr_t address);
+  void publish_and_learn(uintptr_t address);
 
   bool is_first(const char* kind, const void* pc);
   void say(const char* kind, const void* pc, const std::string& text);
@@ -108,16 +133,11 @@ class Checker {
   size_t argument_bytes_ = 0;
   std::set<std::pair<std::string, const void*>> said_;  ///< one report for each kind and place of a launch
 
-  // Every run of a block has a number of its own, so that what stands in shadow memory need not be cleared.
-  uint32_t unit_ = 0, first_unit_ = 1;
-  uint32_t epoch_ = 0;          ///< barriers that the block has passed
-  std::vector<Block> blocks_;   ///< of the launch, in the order they ran
-  std::vector<uint32_t> time_;  ///< vector clocks: [thread][lane], of lanes of its own warp
-  Published fenced_;
-  std::vector<bool> did_atomic_;
-  uint32_t first_atomic_epoch_ = 0;
-  bool any_atomic_ = false;
-  Shadow dynamic_, statics_;
+  uint32_t last_unit_ = 0, first_unit_ = 1;
+  std::vector<Block> blocks_;              ///< of the launch, in the order they began
+  bool together_ = false;                  ///< a cooperative launch
+  size_t count_ = 0;                       ///< of its blocks
+  std::map<uintptr_t, BlockClock> words_;  ///< that its atomics have left behind
 };
 
 /// One access of a kernel or of host code; called by tsan.cpp and by what reads or writes memory for a kernel.
@@ -127,12 +147,15 @@ void checked_access(const void* address, uint32_t bytes, AccessKind kind, const 
 
 inline constexpr bool kChecked = false;
 
+struct CheckedBlock {};
+
 class Checker {
  public:
   Checker(Scheduler&, const SharedMemory&) {}
   void begin_launch(const Grid&) {}
   void begin_block(unsigned) {}
   void barrier() {}
+  void exchange(CheckedBlock&) {}
   void warp_barrier(unsigned, uint32_t) {}
   void fence(const Thread&) {}
   void copy_started(const Thread&, const void*, uint32_t, const void*) {}

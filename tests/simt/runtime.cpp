@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Errors, device properties and kernel launches of the emulated runtime.
+#include <algorithm>
 #include <cstring>
 #include <unordered_map>
 #include <utility>
@@ -14,6 +15,7 @@ namespace simt {
 namespace {
 
 constexpr size_t kDefaultShared = 48 << 10, kMostShared = 227 << 10;
+constexpr int kMultiprocessors = 4, kMostBlocksOfOne = 32;
 constexpr unsigned kMostGridYZ = 65535, kMostBlockZ = 64, kMostGridX = 0x7FFFFFFF;
 
 cudaError_t last_error = cudaSuccess;
@@ -47,6 +49,26 @@ cudaError_t check_launch(const KernelCall& call) {
   return cudaSuccess;
 }
 
+/// A multiprocessor has the threads and the shared memory of an H100's. Interpreted PTX runs a block at a time.
+int blocks_of_one(const void* kernel, unsigned threads, size_t dynamic_bytes) {
+  cudaDeviceProp card;
+  if (cudaGetDeviceProperties(&card, 0) != cudaSuccess || threads == 0) return 0;
+  if (ptx::enabled()) return 1;
+  constexpr size_t kOfTheSystem = 1024;  // of each block
+  const unsigned whole = (threads + kWarpLanes - 1) / kWarpLanes * kWarpLanes;
+  const size_t bytes = static_shared_bytes(kernel) + dynamic_bytes + kOfTheSystem;
+  const auto by_threads = card.maxThreadsPerMultiProcessor / static_cast<int>(whole);
+  const auto by_memory = static_cast<int>(card.sharedMemPerMultiprocessor / bytes);
+  return std::min({by_threads, by_memory, kMostBlocksOfOne});
+}
+
+bool fits_together(const KernelCall& call) {
+  const uint64_t blocks = uint64_t{call.grid.x} * call.grid.y * call.grid.z;
+  const unsigned threads = call.block.x * call.block.y * call.block.z;
+  const int multiprocessors = ptx::enabled() ? 1 : kMultiprocessors;
+  return blocks <= static_cast<uint64_t>(multiprocessors * blocks_of_one(call.kernel, threads, call.shared_bytes));
+}
+
 void append_record(const KernelCall& call) {
   LaunchRecord record;
   record.kernel = demangled(symbol_of(call.kernel));
@@ -72,6 +94,7 @@ void run(const KernelCall& call) {
   grid.run_thread = call.run_thread;
   grid.arguments = call.arguments.get();
   grid.argument_bytes = call.bound_bytes;
+  grid.cooperative = call.cooperative;
   if (!run_grid(grid)) set_device_fault(cudaErrorLaunchFailure);
 }
 
@@ -90,6 +113,7 @@ std::vector<LaunchRecord> take_launches() { return std::exchange(records, {}); }
 
 cudaError_t launch(KernelCall call, cudaStream_t stream) {
   if (const cudaError_t error = check_launch(call)) return remember(error);
+  if (call.cooperative && !fits_together(call)) return remember(cudaErrorCooperativeLaunchTooLarge);
   ++counters().api_launches;
   if (recording) append_record(call);
   return push(stream, cudaGraphNodeTypeKernel, [call = std::move(call)] { run(call); });
@@ -123,6 +147,7 @@ const char* cudaGetErrorName(cudaError_t error) {
     SIMT_NAME(cudaErrorNotReady);
     SIMT_NAME(cudaErrorIllegalAddress);
     SIMT_NAME(cudaErrorLaunchFailure);
+    SIMT_NAME(cudaErrorCooperativeLaunchTooLarge);
     SIMT_NAME(cudaErrorNotSupported);
     SIMT_NAME(cudaErrorStreamCaptureUnsupported);
     SIMT_NAME(cudaErrorStreamCaptureInvalidated);
@@ -180,7 +205,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = {};
   std::strcpy(properties->name, "SIMT emulator");
   properties->major = 8;
-  properties->multiProcessorCount = 4;
+  properties->multiProcessorCount = ptx::enabled() ? 1 : kMultiprocessors;
   properties->warpSize = static_cast<int>(kWarpLanes);
   properties->maxThreadsPerBlock = static_cast<int>(kMaxThreads);
   properties->maxThreadsPerMultiProcessor = 2048;
@@ -208,6 +233,9 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
     case cudaDevAttrComputeCapabilityMinor:
       *value = properties.minor;
       return cudaSuccess;
+    case cudaDevAttrCooperativeLaunch:
+      *value = 1;
+      return cudaSuccess;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin:
       *value = static_cast<int>(properties.sharedMemPerBlockOptin);
       return cudaSuccess;
@@ -232,6 +260,13 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* ke
   attributes->maxThreadsPerBlock = static_cast<int>(kMaxThreads);
   attributes->maxDynamicSharedSizeBytes = static_cast<int>(dynamic_limit(kernel));
   attributes->ptxVersion = attributes->binaryVersion = 80;
+  return cudaSuccess;
+}
+
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* kernel, int block_size,
+                                                          size_t dynamic_smem) {
+  if (block_size < 0) return remember(cudaErrorInvalidValue);
+  *blocks = blocks_of_one(kernel, static_cast<unsigned>(block_size), dynamic_smem);
   return cudaSuccess;
 }
 

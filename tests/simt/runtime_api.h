@@ -31,6 +31,7 @@ enum cudaError_t {
   cudaErrorNotReady = 600,
   cudaErrorIllegalAddress = 700,
   cudaErrorLaunchFailure = 719,
+  cudaErrorCooperativeLaunchTooLarge = 720,
   cudaErrorNotSupported = 801,
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorStreamCaptureInvalidated = 901,
@@ -67,6 +68,7 @@ enum cudaDeviceAttr {
   cudaDevAttrL2CacheSize = 38,
   cudaDevAttrComputeCapabilityMajor = 75,
   cudaDevAttrComputeCapabilityMinor = 76,
+  cudaDevAttrCooperativeLaunch = 95,
   cudaDevAttrMaxSharedMemoryPerBlockOptin = 97,
 };
 cudaError_t cudaGetDeviceCount(int* count);
@@ -180,8 +182,17 @@ cudaError_t cudaFuncGetName(const char** name, const void* kernel);
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* kernel);
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value);
 
+/// How many blocks of a kernel one multiprocessor holds at a time, as far as threads and shared memory bound it.
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* kernel, int block_size,
+                                                          size_t dynamic_smem);
+
+enum cudaLaunchAttributeID { cudaLaunchAttributeIgnore = 0, cudaLaunchAttributeCooperative = 2 };
+union cudaLaunchAttributeValue {
+  int cooperative;
+};
 struct cudaLaunchAttribute {
-  int id;
+  cudaLaunchAttributeID id;
+  cudaLaunchAttributeValue val;
 };
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
@@ -201,6 +212,7 @@ struct KernelCall {
   std::shared_ptr<const void> arguments;
   size_t bound_bytes = 0;  ///< of what `arguments` points to
   std::vector<unsigned char> argument_bytes;
+  bool cooperative = false;  ///< its blocks may wait for each other
 };
 cudaError_t launch(KernelCall call, cudaStream_t stream);
 inline void append_bytes(std::vector<unsigned char>& bytes, const void* value, size_t count) {
@@ -222,6 +234,9 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   call.block = config->blockDim;
   call.shared_bytes = config->dynamicSmemBytes;
   call.kernel = reinterpret_cast<const void*>(kernel);
+  for (unsigned i = 0; i < config->numAttrs; ++i) {
+    if (config->attrs[i].id == cudaLaunchAttributeCooperative) call.cooperative = config->attrs[i].val.cooperative != 0;
+  }
   call.run_thread = [](const void* self) {
     const auto& [function, values] = *static_cast<const Bound*>(self);
     std::apply(function, values);

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <map>
 #include <memory>
 #include <numeric>
 #include <utility>
@@ -20,6 +19,8 @@ namespace simt {
 namespace {
 
 constexpr uint64_t kMaxYields = 1u << 22;
+// Of a cooperative launch, while no block passes a barrier and no thread ends: each may cost a copy of shared memory.
+constexpr uint64_t kMaxIdleYields = 1u << 16;
 
 // A plain pointer, so that intrinsics reach the scheduler without a guard.
 constinit thread_local Scheduler* active = nullptr;
@@ -87,7 +88,8 @@ void Scheduler::give_stack(Thread& thread) {
 
 /// Suspends `self`, whose state the caller has set; returns when somebody has made it ready and it was picked.
 void Scheduler::leave_to_other(Thread& self) {
-  Thread* const next = pick();
+  Thread* next = pick();
+  if (!next && choose_block()) next = pick();
   if (next == &self) return enter(self);
   if (next) {
     give_stack(*next);
@@ -133,7 +135,8 @@ void Scheduler::run_fiber() {
     grid_->run_thread(grid_->arguments);
     thread_exits(self);
     Stack* const stack = std::exchange(self.stack, nullptr);
-    Thread* const next = pick();
+    Thread* next = pick();
+    if (!next && choose_block()) next = pick();
     if (next && !next->stack) {  // new: it starts on this very stack
       next->stack = stack;
       enter(*next);
@@ -152,6 +155,7 @@ void Scheduler::run_fiber() {
 void Scheduler::thread_exits(Thread& thread) {
   thread.state = ThreadState::kDone;
   --alive_;
+  idle_yields_ = 0;
   drop_copies(thread);
   if (arrived_ > 0) {
     message_ = "a thread exited while " + std::to_string(arrived_) + " threads of its block wait at " +
@@ -199,6 +203,7 @@ int Scheduler::barrier(Vote vote, int predicate, Site site) {
 void Scheduler::release_barrier(Thread* last) {
   checker_.barrier();
   arrived_ = 0;
+  idle_yields_ = 0;
   for (uint16_t rank : order_) {
     Thread& thread = threads_[rank];
     if (&thread == last || thread.state == ThreadState::kAtBarrier) make_ready(thread);
@@ -211,12 +216,28 @@ void Scheduler::trap(const char* reason, Site site) {
 }
 
 void Scheduler::yield() {
-  if (++yields_ > kMaxYields) {
+  ++idle_yields_;
+  if (++yields_ > kMaxYields || (!blocks_.empty() && idle_yields_ > kMaxIdleYields)) {
     message_ = "a spin loop waits for something that cannot happen";
+    if (!blocks_.empty()) {
+      const auto ended = std::count_if(blocks_.begin(), blocks_.end(), [](const auto& b) { return b->alive_ == 0; });
+      message_ += "; of " + std::to_string(blocks_.size()) + " blocks " +
+                  std::to_string(ended - (blocks_[current_]->alive_ == 0)) + " have ended";
+    }
     fault("livelock");
   }
-  make_ready(*running_);
-  leave_to_other(*running_);
+  Thread& self = *running_;
+  make_ready(self);
+  choose_block();
+  leave_to_other(self);
+}
+
+void Scheduler::let_others_go_on() {
+  if (blocks_.empty()) return;
+  Thread& self = *running_;
+  make_ready(self);
+  choose_block();
+  leave_to_other(self);
 }
 
 // ---------------------------------------------------------------- warp collectives
@@ -253,7 +274,7 @@ bool Scheduler::complete_collective(Warp& warp, const Thread* arriving) {
     check_members(warp, members, first);
     compute_collective(warp, members, config_.poison);
     warp.pending &= ~members;
-    const auto warp_number = static_cast<unsigned>(&warp - warps_), warp_first = warp_number * kWarpLanes;
+    const auto warp_number = static_cast<unsigned>(&warp - warps_.data()), warp_first = warp_number * kWarpLanes;
     if (warp.lanes[first]->operation == Operation::kSync) checker_.warp_barrier(warp_number, members);
     for (unsigned i = 0; i < kWarpLanes; ++i) {
       const unsigned number = config_.order == Order::kReverse ? kWarpLanes - 1 - i : i;
@@ -279,71 +300,7 @@ void Scheduler::check_members(const Warp& warp, uint32_t members, int first) {
   }
 }
 
-// ---------------------------------------------------------------- blocks
-
-void Scheduler::shuffle_threads() {
-  for (unsigned i = threads_in_block_; i > 1; --i) std::swap(order_[i - 1], order_[random() % i]);
-}
-
-void Scheduler::set_up_block() {
-  alive_ = threads_in_block_;
-  arrived_ = started_ = ready_first_ = ready_end_ = 0;
-  yields_ = 0;
-  failed_ = false;
-  for (unsigned first = 0; first < threads_in_block_; first += kWarpLanes) {
-    const unsigned lanes = std::min(kWarpLanes, threads_in_block_ - first);
-    Warp& warp = warps_[first / kWarpLanes];
-    warp.live = lanes == kWarpLanes ? ~0u : (1u << lanes) - 1;
-    warp.pending = 0;
-  }
-  uint3 index{0, 0, 0};
-  for (unsigned rank = 0; rank < threads_in_block_; ++rank) {
-    Thread& thread = threads_[rank];
-    thread.index = index;
-    thread.rank = rank;
-    thread.state = ThreadState::kNew;
-    thread.stack = nullptr;
-    thread.copies.clear();
-    thread.copy_group = 0;
-    if (++index.x == grid_->block.x) index.x = 0, ++index.y;
-    if (index.y == grid_->block.y) index.y = 0, ++index.z;
-  }
-}
-
-/// False if a fault ended the block.
-bool Scheduler::run_block() {
-  if (config_.order == Order::kShuffled) shuffle_threads();
-  set_up_block();
-  shared_.poison(config_.poison);
-  checker_.begin_block(threads_in_block_);
-  Thread& first = *pick();
-  give_stack(first);
-  enter(first);
-  void* fake_stack = nullptr;
-  announce_switch(&fake_stack, first.stack->base, first.stack->bytes);
-  switch_fiber(host_, first.context);
-  announce_arrival(fake_stack);
-  asm volatile("" ::: "memory");
-  running_ = nullptr;
-  if (!failed_ && alive_ > 0) {
-    report_deadlock();
-    failed_ = true;
-  }
-  if (failed_) stacks_.reclaim_all();
-  return !failed_;
-}
-
-void Scheduler::report_deadlock() const {
-  std::map<std::string, int> waiting;
-  for (unsigned rank = 0; rank < threads_in_block_; ++rank) {
-    const Thread& thread = threads_[rank];
-    if (thread.state == ThreadState::kAtBarrier) ++waiting["at the barrier " + describe(thread.waits_at)];
-    if (thread.state == ThreadState::kInCollective) ++waiting["in the warp collective " + describe(thread.waits_at)];
-  }
-  std::string text = "no thread can go on: " + std::to_string(threads_in_block_ - alive_) + " exited";
-  for (const auto& [place, count] : waiting) text += ", " + std::to_string(count) + " wait " + place;
-  report("deadlock", text + position());
-}
+// ---------------------------------------------------------------- launches
 
 bool Scheduler::run(const Grid& grid) {
   config_ = config();
@@ -357,23 +314,9 @@ bool Scheduler::run(const Grid& grid) {
   checker_.begin_launch(grid);
   order_.resize(threads_in_block_);
   std::iota(order_.begin(), order_.end(), uint16_t{0});
-  const uint64_t blocks = uint64_t{grid.grid.x} * grid.grid.y * grid.grid.z;
-  std::vector<uint64_t> block_order;
   if (config_.order == Order::kReverse) std::reverse(order_.begin(), order_.end());
-  if (config_.order == Order::kShuffled) {
-    block_order.resize(blocks);
-    std::iota(block_order.begin(), block_order.end(), uint64_t{0});
-    for (uint64_t i = blocks; i > 1; --i) std::swap(block_order[i - 1], block_order[random() % i]);
-  }
-  bool ok = true;
-  for (uint64_t i = 0; ok && i < blocks; ++i) {
-    const uint64_t block = config_.order == Order::kShuffled  ? block_order[i]
-                           : config_.order == Order::kReverse ? blocks - 1 - i
-                                                              : i;
-    blockIdx = {static_cast<unsigned>(block % grid.grid.x), static_cast<unsigned>(block / grid.grid.x % grid.grid.y),
-                static_cast<unsigned>(block / grid.grid.x / grid.grid.y)};
-    ok = run_block();
-  }
+  yields_ = idle_yields_ = 0;
+  const bool ok = grid.cooperative ? run_together() : run_one_after_the_other();
   active = nullptr;
   grid_ = nullptr;
   return ok;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs the blocks of a launch, one after the other, each thread of a block as a fiber. A fiber that never waits costs
-// no switch: the next thread starts on the stack that it leaves.
+// no switch: the next thread starts on the stack that it leaves. The blocks of a cooperative launch are alive together:
+// one runs until no thread of it can go on, or until one waits for another block (__nanosleep).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -27,6 +29,7 @@ struct Grid {
   void (*run_thread)(const void* arguments) = nullptr;  ///< one CUDA thread from beginning to end
   const void* arguments = nullptr;
   size_t argument_bytes = 0;
+  bool cooperative = false;
 };
 
 /// False: a fault, already reported, ended the launch.
@@ -61,7 +64,34 @@ struct Warp {
   Collective* lanes[kWarpLanes] = {};
 };
 
-class Scheduler {
+/// What belongs to one block.
+struct BlockState {
+  uint3 block_{};  ///< blockIdx
+  unsigned alive_ = 0;
+  std::vector<Thread> threads_{kMaxThreads};
+  std::vector<Warp> warps_{kMaxWarps};
+
+  // Threads yet to start, in `order_` from `started_` on; then those made ready, a ring.
+  std::vector<uint16_t> order_;
+  unsigned started_ = 0;
+  static constexpr unsigned kRing = 2 * kMaxThreads;
+  std::vector<uint16_t> ready_ = std::vector<uint16_t>(kRing);
+  unsigned ready_first_ = 0, ready_end_ = 0;
+
+  // The block's one barrier.
+  unsigned arrived_ = 0, votes_ = 0;
+  int vote_result_ = 0;
+  Site barrier_site_;
+
+  // While another block runs:
+  std::vector<unsigned char> shared_contents_;
+  CheckedBlock checked_;
+
+  bool can_go_on(unsigned threads) const { return ready_end_ != ready_first_ || started_ < threads; }
+};
+
+/// Its own BlockState is that of the block which runs.
+class Scheduler : private BlockState {
  public:
   /// The one of this OS thread.
   static Scheduler& of_this_thread();
@@ -73,6 +103,9 @@ class Scheduler {
   int barrier(Vote vote, int predicate, Site site);
   void collective(Collective& lane);
   void yield();
+  /// In a cooperative launch another block goes on. After each atomic, for the access checker: so whoever waits for a
+  /// block looks before that block has done more than it has to.
+  void let_others_go_on();
   [[noreturn]] void trap(const char* reason, Site site);
   void* dynamic_shared() { return shared_.dynamic(); }
   size_t dynamic_shared_bytes() const { return grid_->shared_bytes; }
@@ -93,7 +126,14 @@ class Scheduler {
   static void fiber_entry();
   void run_fiber();
 
-  bool run_block();
+  std::vector<uint64_t> block_order();
+  void begin_block(uint64_t number);
+  void run_fibers();
+  bool end_block();
+  bool run_one_after_the_other();
+  bool run_together();
+  bool choose_block();
+  void switch_block(size_t next);
   void set_up_block();
   void shuffle_threads();
   void report_deadlock() const;
@@ -117,21 +157,11 @@ class Scheduler {
 
   Config config_;
   const Grid* grid_ = nullptr;
-  unsigned threads_in_block_ = 0, alive_ = 0;
-  std::vector<Thread> threads_{kMaxThreads};
-  Warp warps_[kMaxWarps];
+  unsigned threads_in_block_ = 0;
 
-  // Threads yet to start, in `order_` from `started_` on; then those made ready, a ring.
-  std::vector<uint16_t> order_;
-  unsigned started_ = 0;
-  static constexpr unsigned kRing = 2 * kMaxThreads;
-  uint16_t ready_[kRing];
-  unsigned ready_first_ = 0, ready_end_ = 0;
-
-  // The block's one barrier.
-  unsigned arrived_ = 0, votes_ = 0;
-  int vote_result_ = 0;
-  Site barrier_site_;
+  // Of a cooperative launch: the states of all blocks, in the order of the schedule, but for that of the running one.
+  std::vector<std::unique_ptr<BlockState>> blocks_;
+  size_t current_ = 0;
 
   Thread* running_ = nullptr;
   FiberContext host_;
@@ -143,7 +173,7 @@ class Scheduler {
   bool checking_ = false;
   bool failed_ = false;
   std::string message_;
-  uint64_t yields_ = 0;
+  uint64_t yields_ = 0, idle_yields_ = 0;  ///< of the launch; since something went on
   uint64_t random_state_ = 1;
 };
 

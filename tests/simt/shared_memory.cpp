@@ -210,6 +210,24 @@ void SharedMemory::poison(uint8_t byte) {
   }
 }
 
+void SharedMemory::save(std::vector<unsigned char>& contents) const {
+  contents.assign(dynamic_, dynamic_ + dynamic_bytes_);
+  for (const SharedVariable& variable : *variables_) {
+    const char* const from = thread_locals_ + variable.offset;
+    contents.insert(contents.end(), from, from + variable.bytes);
+  }
+}
+
+void SharedMemory::restore(const std::vector<unsigned char>& contents) {
+  const unsigned char* from = contents.data();
+  std::memcpy(dynamic_, from, dynamic_bytes_);
+  from += dynamic_bytes_;
+  for (const SharedVariable& variable : *variables_) {
+    std::memcpy(thread_locals_ + variable.offset, from, variable.bytes);
+    from += variable.bytes;
+  }
+}
+
 SharedMemory::Range SharedMemory::dynamic_mapping() const {
   return {reinterpret_cast<uintptr_t>(mapping_), kMaxDynamic + kPage};
 }

@@ -36,6 +36,9 @@ class SharedMemory {
   /// Before a block.
   void poison(uint8_t byte);
   void* dynamic() const { return dynamic_; }
+  /// Copies what the block has in it, and puts it back.
+  void save(std::vector<unsigned char>& contents) const;
+  void restore(const std::vector<unsigned char>& contents);
 
   // For the access checker.
   struct Range {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Planted bugs of order: within a block, within a warp, and between blocks.
+#include "kernels/base/grid_barrier.cuh"
 #include "tests/simt/planted/planted.h"
 
 namespace hourglass::gpu {
@@ -214,6 +215,73 @@ Outcome spin_on_other_block(bool planted) {
   return {};
 }
 
+// ---------------------------------------------------------------- cooperative launches
+
+constexpr unsigned kBlocks = 3;
+
+template <class... Parameters, class... Arguments>
+void launch_together(void (*kernel)(Parameters...), Arguments&&... arguments) {
+  gpu::launch_cooperative(kernel, kBlocks, kThreads, 0, nullptr, std::forward<Arguments>(arguments)...);
+}
+
+/// The barrier of grid_barrier.cuh with its fences left out, or not.
+__device__ void planted_grid_barrier(unsigned* word, bool planted) {
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    if (!planted) __threadfence();
+    const unsigned before = atomicAdd(word, blockIdx.x == 0 ? 0x80000000u - (gridDim.x - 1) : 1u);
+    while (((gpu::load_acquire(word) ^ before) & 0x80000000u) == 0) __nanosleep(20);
+    if (!planted) __threadfence();
+  }
+  __syncthreads();
+}
+
+__global__ void stages_kernel(float* parts, float* y, unsigned* word, int with_barrier, bool without_fence) {
+  const unsigned i = blockIdx.x * kThreads + threadIdx.x, count = kBlocks * kThreads;
+  parts[i] = static_cast<float>(i);
+  if (with_barrier) planted_grid_barrier(word, without_fence);
+  y[i] = parts[(i + kThreads) % count];
+}
+Outcome stages(bool barrier, bool without_fence) {
+  constexpr size_t n = kBlocks * kThreads;
+  const Array<> parts(n), y(n);
+  const Array<unsigned> word(std::vector<unsigned>{0});
+  launch_together(stages_kernel, parts.data(), y.data(), word.data(), barrier ? 1 : 0, without_fence);
+  return {y.values(), each(n, [](size_t i) { return (i + kThreads) % n; })};
+}
+Outcome no_grid_barrier(bool planted) { return stages(!planted, false); }
+Outcome barrier_without_fence(bool planted) { return stages(true, planted); }
+
+__global__ void block_leaves_kernel(float* y, unsigned* word, unsigned busy, bool planted) {
+  if (planted && blockIdx.x >= busy) return;
+  gpu::grid_barrier(word);
+  if (blockIdx.x < busy) y[blockIdx.x * kThreads + threadIdx.x] = 1;
+}
+Outcome block_leaves_early(bool planted) {
+  const Array<> y((kBlocks - 1) * kThreads);
+  const Array<unsigned> word(std::vector<unsigned>{0});
+  launch_together(block_leaves_kernel, y.data(), word.data(), kBlocks - 1, planted);
+  return {y.values(), Floats((kBlocks - 1) * kThreads, 1)};
+}
+
+/// A barrier orders what was before it, not what the other blocks do after it.
+__global__ void learned_kernel(float* parts, float* y, unsigned* word, bool planted) {
+  const unsigned i = blockIdx.x * kThreads + threadIdx.x, count = kBlocks * kThreads;
+  parts[i] = 0;
+  gpu::grid_barrier(word);
+  parts[i] = static_cast<float>(i);
+  if (!planted) gpu::grid_barrier(word);
+  y[i] = parts[(i + kThreads) % count];
+  gpu::grid_barrier(word);
+}
+Outcome learned_too_early(bool planted) {
+  constexpr size_t n = kBlocks * kThreads;
+  const Array<> parts(n), y(n);
+  const Array<unsigned> word(std::vector<unsigned>{0});
+  launch_together(learned_kernel, parts.data(), y.data(), word.data(), planted);
+  return {y.values(), each(n, [](size_t i) { return (i + kThreads) % n; })};
+}
+
 }  // namespace
 
 std::vector<PlantedBug> planted_barriers() {
@@ -242,6 +310,14 @@ std::vector<PlantedBug> planted_barriers() {
       {"missing_threadfence", "the last block sums the others' parts, which no fence has published", "", "", "race",
        missing_threadfence},
       {"spin_on_other_block", "a block waits for a later one", "livelock", "livelock", "livelock", spin_on_other_block},
+      {"no_grid_barrier", "cooperative launch: no grid barrier between two stages", "wrong differs", "wrong differs",
+       "race", no_grid_barrier},
+      {"block_leaves_early", "cooperative launch: a block without work leaves before the grid barrier", "livelock",
+       "livelock", "livelock", block_leaves_early},
+      {"barrier_without_fence", "cooperative launch: a grid barrier whose arrival no fence precedes", "", "", "race",
+       barrier_without_fence},
+      {"learned_too_early", "cooperative launch: what was written since the last grid barrier is read before the next",
+       "wrong differs", "wrong differs", "race", learned_too_early},
   };
 }
 

@@ -185,7 +185,7 @@ void decode_access(Mnemonic& m, const Arguments& arguments, Instruction& instruc
   expect_arguments(arguments, 2, 2);
   const int vector = m.choose({"v2", "v4"});
   const size_t values = vector < 0 ? 1 : vector == 0 ? 2 : 4;
-  m.ignore({"nc", "cg", "ca", "cs", "lu", "wb", "wt", "volatile", "relaxed", "weak", "gpu", "cta"});
+  m.ignore({"nc", "cg", "ca", "cs", "lu", "wb", "wt", "volatile", "relaxed", "weak", "acquire", "gpu", "cta"});
   const Argument& data = arguments[store ? 1 : 0];
   if (data.columns.size() != values) throw Unsupported("a vector of another length");
   (store ? instruction.in : instruction.out) = data.columns;
