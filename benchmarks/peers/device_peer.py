@@ -74,6 +74,7 @@ def fresh(torch, compiles):
     """As if no variant had run before: once Dynamo has compiled one function too often, it silently runs it eagerly."""
     if compiles:
         torch._dynamo.reset()
+        torch._dynamo.utils.counters.clear()
         torch._dynamo.config.fail_on_recompile_limit_hit = True
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

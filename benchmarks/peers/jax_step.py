@@ -4,10 +4,10 @@
 
 Data and order are on the device: a step gathers uint8 rows, scales them, runs loss and gradient, and Adam, written out.
 Forms: `jit`, one step, its state donated; `scan`, 100 steps by lax.scan; `scan-unroll-8`, eight of them in a pass of
-the loop; and the scans again with command buffers (CUDA graphs) for loops, in a process of its own because XLA reads
-its flags once; the line says which. Noise: JAX's default generator, threefry, and rbg. Precisions by
-jax_default_matmul_precision: f32 (highest), tf32 (tensorfloat32); bf16 casts weights and activations and keeps master
-weights, moments and loss in f32.
+the loop; and the scans again with command buffers (CUDA graphs) for loops, as loops and unrolled, in processes of their
+own because XLA reads its flags once; the line says which. Noise: JAX's default generator, threefry, and rbg. Precisions
+by jax_default_matmul_precision: f32 (highest), tf32 (tensorfloat32); bf16 casts weights and activations and keeps
+master weights, moments and loss in f32.
 """
 
 import contextlib
@@ -26,9 +26,12 @@ SIZES = [(PIXELS, HIDDEN), (HIDDEN, 2 * LATENT), (LATENT, HIDDEN), (HIDDEN, PIXE
 PRECISION = {"f32": "highest", "tf32": "tensorfloat32", "bf16": "tensorfloat32"}
 FORMS = {"jit": 0, "scan": 1, "scan-unroll-8": 8}  # steps in a pass of the loop; 0: no loop
 PRNGS = {"threefry": "threefry2x32", "rbg": "rbg"}
-COMMAND_BUFFERS = "--xla_gpu_enable_command_buffer=+WHILE"
+COMMAND_BUFFERS = {
+    "command-buffers-unrolled": "--xla_gpu_enable_command_buffer=+WHILE --xla_gpu_command_buffer_unroll_loops=true",
+    "command-buffers": "--xla_gpu_enable_command_buffer=+WHILE",
+}
 STAGES = [["scan-unroll-8/threefry", "scan-unroll-8/rbg"], ["jit/threefry", "scan/threefry", "jit/rbg", "scan/rbg"]]
-LOOPS = ["scan/rbg", "scan-unroll-8/rbg", "scan/threefry"]  # with command buffers
+LOOPS = ["scan/rbg", "scan/threefry"]  # with command buffers
 
 
 def load(device):
@@ -125,25 +128,24 @@ def run_forms(jax, run, names, suffix=""):
     options, key = run.options, jax.random.key(2)
     data = jax.random.randint(key, (IMAGES, PIXELS), 0, 256, "int32").astype("uint8")
     order = jax.random.permutation(key, IMAGES).astype("int32")
-    for batch in options.batches:
-        for lane in options.lanes:
-            for name in names:
+    for name in names:
+        for batch in options.batches:
+            for lane in options.lanes:
                 form, prng = name.split("/")
                 line = {"workload": "step/vae-784-400-20", "variant": f"{form}{suffix}/{prng}", "dtype": lane}
                 work = lambda: measure(jax, data, order, batch, lane, form, prng, options)
                 run.attempt(line | {"batch": batch}, work)
 
 
-def run_command_buffers(run):
-    """This program again, with XLA's flag; an XLA that does not know it ends the process."""
-    options = run.options
-    left = min(run.left(), 0.6 * options.limit)
-    command = [sys.executable, __file__, "--command-buffers", "--device", options.device, "--limit", str(left)]
+def run_command_buffers(run, kind):
+    """This program again, with XLA's flags; an XLA that does not know them ends the process."""
+    options, left = run.options, run.left()
+    command = [sys.executable, __file__, "--command-buffers", kind, "--device", options.device, "--limit", str(left)]
     command += ["--seconds", str(options.seconds), "--each", str(options.each), "--lanes", *options.lanes]
     command += ["--batches", *map(str, options.batches)] + (["--quick"] if options.quick else [])
     command += ["--variants", *options.variants] if options.variants else []
-    environment = os.environ | {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {COMMAND_BUFFERS}".strip()}
-    line = {"workload": "step/vae-784-400-20", "variant": "scan-command-buffers", "xla_flags": environment["XLA_FLAGS"]}
+    environment = os.environ | {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {COMMAND_BUFFERS[kind]}".strip()}
+    line = {"workload": "step/vae-784-400-20", "variant": f"scan-{kind}", "xla_flags": environment["XLA_FLAGS"]}
     line |= {"dtype": options.lanes[0], "batch": options.batches[0]}
     if left <= 0:
         return run.say(line | {"failed": "not run: no time left"})
@@ -156,10 +158,22 @@ def run_command_buffers(run):
         run.say(line | {"failed": (reasons or child.stderr.splitlines()[-1:] or [f"exit {child.returncode}"])[0]})
 
 
+def run_stages(jax, run):
+    """Each has its share of the time; what a stage leaves is the next one's."""
+    quick, limit = run.options.quick, run.options.limit
+    run.options.limit = 0.4 * limit
+    run_forms(jax, run, ["scan/threefry"] if quick else STAGES[0])
+    for kind, share in zip(COMMAND_BUFFERS, (0.65, 0.85)):
+        run.options.limit = share * limit
+        run_command_buffers(run, kind)
+    run.options.limit = limit
+    run_forms(jax, run, [] if quick else STAGES[1])
+
+
 def main():
     parser = device_peer.arguments(__doc__, limit=110)
     parser.add_argument("--batches", type=int, nargs="+", default=[128, 4096])
-    parser.add_argument("--command-buffers", action="store_true", help="only these forms; XLA_FLAGS must say how")
+    parser.add_argument("--command-buffers", choices=list(COMMAND_BUFFERS), help="only these; XLA_FLAGS must say how")
     options = parser.parse_args()
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if options.quick:
@@ -172,12 +186,9 @@ def main():
         jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
         with jax.default_device(jax.devices(options.device)[0]):
             if options.command_buffers:
-                run_forms(jax, run, LOOPS[:1] if options.quick else LOOPS, "-command-buffers")
-                return 0
-            run_forms(jax, run, ["scan/threefry"] if options.quick else STAGES[0])
-            run_command_buffers(run)
-            if not options.quick:
-                run_forms(jax, run, STAGES[1])
+                run_forms(jax, run, LOOPS[:1] if options.quick else LOOPS, f"-{options.command_buffers}")
+            else:
+                run_stages(jax, run)
     return 0
 
 

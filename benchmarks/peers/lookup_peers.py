@@ -3,12 +3,12 @@
 """The nearest code of each row on the GPU, for the shapes of benchmarks/bench_nearest_codebook.cpp (rows x columns x
 codes).
 
-PyTorch: cdist or addmm, then argmin, at once or in chunks of rows whose distances stay below 32 MB (in the cache), as
-they are or compiled. flash-kmeans: its Triton kernel, which keeps no distances; `--flash-kmeans DIR` is the folder that
-holds the package flash_kmeans (of its wheel or repository). |c|^2 is computed in every call; flash-kmeans is handed
-|x|^2. f32 is strict; tf32 rounds the products' inputs; bf16 is exact for inputs rounded to bf16 at best, with sums in
-f32. Ours is exact in f32. Before it is timed, the distance of each chosen code is compared with the best in f64 on some
-rows; `mismatch` is the share of those rows with another code than f64's.
+PyTorch: cdist, addmm or mm, then argmin, at once or in chunks of rows whose distances stay below 32 MB (in the cache),
+as they are or compiled. flash-kmeans: its Triton kernel, which keeps no distances; `--flash-kmeans DIR` is the folder
+that holds the package flash_kmeans (of its wheel or repository). |c|^2 is computed in every call; flash-kmeans is
+handed |x|^2. f32 is strict; tf32 rounds the products' inputs; bf16 is exact for inputs rounded to bf16 at best, with
+sums in f32. Ours is exact in f32. Before it is timed, the distance of each chosen code is compared with the best in f64
+on some rows; `mismatch` is the share of those rows with another code than f64's.
 """
 
 import os
@@ -21,7 +21,8 @@ SHAPES = ["6272x64x512", "16384x64x1024", "16384x64x8192", "16384x8x16384", "163
 GRID = [f"{1 << 20}x{columns}x{codes}" for codes in (1024, 4096, 16384, 65536) for columns in (8, 32, 64, 128, 256)]
 CHUNK_BYTES, MOST_BYTES = 32 << 20, 24 << 30
 EXCESS = {"f32": 1e-5, "tf32": 2e-2, "bf16": 1e-3}  # of a distance over the best one, relative
-VARIANTS = [f"{method}{how}" for how in ("", "-chunked", "-compiled", "-chunked-compiled") for method in METHODS]
+PLAIN = [f"{method}{how}" for how in ("", "-chunked") for method in METHODS]
+COMPILED = [f"{method}{how}" for how in ("-compiled", "-chunked-compiled") for method in METHODS]
 
 
 def torch_search(torch, variant, codes):
@@ -78,8 +79,8 @@ def run_torch(torch, run, shape, name, variants):
     rows, _, codes = shape
     for lane in run.options.lanes:
         for variant in variants:
-            if lane == "bf16" and variant.startswith("cdist"):
-                continue  # PyTorch has none
+            if variant.startswith("cdist" if lane == "bf16" else "mm"):
+                continue  # no cdist in bf16; mm and addmm are the same product, and addmm may lack bf16
 
             def work():
                 if "chunked" not in variant and 4 * rows * codes > MOST_BYTES:
@@ -121,9 +122,9 @@ def main():
     if options.flash_kmeans:
         sys.path.insert(0, options.flash_kmeans)
     run = device_peer.Run(options, "pytorch", torch.__version__)
-    shapes, stages = GRID if options.grid else options.shapes, [VARIANTS[:4], VARIANTS[4:]]
+    shapes, stages = GRID if options.grid else options.shapes, [PLAIN, COMPILED]
     if options.quick:
-        options.seconds, shapes, stages = 0, ["300x8x100"], [VARIANTS[:4]]
+        options.seconds, shapes, stages = 0, ["300x8x100"], [PLAIN]
     for stage in stages:
         for name in shapes:
             shape = [int(extent) for extent in name.split("x")]

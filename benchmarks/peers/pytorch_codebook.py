@@ -13,18 +13,26 @@ def by_cdist(torch, x, c):
     return torch.cdist(x, c, compute_mode="use_mm_for_euclid_dist").argmin(1)
 
 
-def by_addmm(torch, x, c):
-    """bf16 is multiplied as it is and summed in f32, as are the norms."""
+def operands(torch, x, c):
+    """|c|^2, x, c, and what makes bf16 products sums in f32. The CPU has no such products: it multiplies in f32."""
     wide = c.float()
     norms = (wide * wide).sum(1)
-    if c.dtype == torch.float32:
-        return torch.addmm(norms, x, c.t(), alpha=-2).argmin(1)
-    if c.is_cuda:
-        return torch.addmm(norms, x, c.t(), out_dtype=torch.float32, alpha=-2).argmin(1)
-    return torch.addmm(norms, x.float(), wide.t(), alpha=-2).argmin(1)
+    if c.dtype == torch.float32 or not c.is_cuda:
+        return norms, x.float(), wide, {}
+    return norms, x, c, {"out_dtype": torch.float32}
 
 
-METHODS = {"cdist": by_cdist, "addmm": by_addmm}
+def by_addmm(torch, x, c):
+    norms, x, c, options = operands(torch, x, c)
+    return torch.addmm(norms, x, c.t(), alpha=-2, **options).argmin(1)
+
+
+def by_mm(torch, x, c):
+    norms, x, c, options = operands(torch, x, c)
+    return (norms - 2 * torch.mm(x, c.t(), **options)).argmin(1)
+
+
+METHODS = {"cdist": by_cdist, "addmm": by_addmm, "mm": by_mm}
 
 
 def make_call(torch, rows, columns, codes, mode):
@@ -38,7 +46,7 @@ def main():
     options = parser.parse_args()
     torch = pytorch_peer.start(options.threads)
     shape = [int(extent) for extent in options.shape.split("x")]
-    makers = {mode: lambda mode=mode: make_call(torch, *shape, mode) for mode in METHODS}
+    makers = {mode: lambda mode=mode: make_call(torch, *shape, mode) for mode in ("cdist", "addmm")}
     pytorch_peer.run(torch, options, options.shape, makers)
 
 

@@ -93,7 +93,7 @@ def make_step(torch, network, device, batch, lane, form):
         if after:
             after(*seen)
         position.add_(batch)
-        return value, None if after or not seen else seen[0]
+        return value.detach(), None if after or not seen else seen[0]
 
     return step
 
@@ -126,6 +126,8 @@ def measure(torch, network, batch, lane, form, options):
     else:
         calls = 2 if options.quick else 20
     result = device_peer.result_of(device_peer.wall_blocks(call, wait, options.seconds, calls, steps))
+    if form.mode in ("reduce-overhead", "max-autotune"):  # more than none: it was not a graph
+        result["cudagraph_skips"] = torch._dynamo.utils.counters["inductor"]["cudagraph_skips"]
     return result | {"step_us": result["us"]}
 
 
