@@ -271,31 +271,58 @@ struct Sums {
     }
   }
 
-  /// Group 0's sums become those of all slices of the tile; false in the blocks that did not arrive last. All threads
+  /// Leaves group 0's sums among the tile's partials; true, in all threads, in the block that arrives last. All threads
   /// call it. The fences order the partials before the ticket that announces them, and after the last one taken.
-  __device__ __forceinline__ bool add_slices(const GemmCut& cut, int tile, int slice, void* workspace, float* shared) {
-    unsigned* ticket = static_cast<unsigned*>(workspace) + cut.first_ticket + tile;
-    float* partials =
-        static_cast<float*>(workspace) + kTickets + cut.first_partial + int64_t{tile} * cut.slices * Tile::kArea;
+  __device__ __forceinline__ bool leave_slice(float* partials, int slice, int slices, unsigned* ticket, float* shared) {
     if (group == 0) save<true>(partials + slice * Tile::kArea);
     __threadfence();
     __syncthreads();
     bool* last = reinterpret_cast<bool*>(shared);
     if (threadIdx.x == 0) {
-      *last = atomicAdd(ticket, 1u) + 1 == static_cast<unsigned>(cut.slices);
+      *last = atomicAdd(ticket, 1u) + 1 == static_cast<unsigned>(slices);
       if (*last) *ticket = 0;
     }
     __syncthreads();
     if (!*last) return false;
     __threadfence();
-    if (group > 0) return true;
-#pragma unroll
-    for (int i = 0; i < kP; ++i) {
-#pragma unroll
-      for (int j = 0; j < kP; ++j) v[i][j] = 0;
-    }
-    for (int i = 0; i < cut.slices; ++i) add_saved(partials + i * Tile::kArea);
     return true;
+  }
+
+  /// Adds the slices in index order and stores the sums; a group has a share of the rows. The other blocks are done:
+  /// what counts is how many loads one after the other wait for the second-level cache, so several are under way.
+  template <class Store>
+  __device__ __forceinline__ void store_slices(const float* partials, int slices, int first_row, int first_column,
+                                               const Store& store) const {
+    constexpr int kShare = kP / Tile::kGroups, kAtOnce = 4;
+#pragma unroll 1
+    for (int i = group * kShare; i < (group + 1) * kShare; ++i) {
+      const float* const from = partials + 4 * (i * kRuns * Tile::kGroupThreads + thread);
+      Vec4 total[kRuns] = {};
+#pragma unroll 1
+      for (int slice = 0; slice < slices; slice += kAtOnce) {
+        Vec4 four[kAtOnce][kRuns] = {};
+#pragma unroll
+        for (int s = 0; s < kAtOnce; ++s) {
+#pragma unroll
+          for (int j = 0; j < kRuns; ++j) {
+            if (slice + s < slices) four[s][j] = load4(from + (slice + s) * Tile::kArea + 4 * j * Tile::kGroupThreads);
+          }
+        }
+#pragma unroll
+        for (int s = 0; s < kAtOnce; ++s) {
+#pragma unroll
+          for (int j = 0; j < kRuns; ++j) {
+#pragma unroll
+            for (int l = 0; l < 4; ++l) total[j][l] += four[s][j][l];
+          }
+        }
+      }
+#pragma unroll
+      for (int j = 0; j < kRuns; ++j) {
+        store(first_row + row + i / 4 * (Tile::kRows / kRuns) + i % 4,
+              first_column + column + j * (Tile::kColumns / kRuns), total[j]);
+      }
+    }
   }
 };
 
@@ -348,7 +375,14 @@ __device__ __forceinline__ bool gemm_tile(const A& a, const B& b, const GemmCut&
 
   detail::Sums<Tile> sums;
   sum_tile<Tile>(a, b, row, column, begin, end, sums, cut.tf32);
-  if (cut.slices > 1 && !sums.add_slices(cut, tile, slice, workspace, dynamic_shared<float>())) return false;
+  if (cut.slices > 1) {
+    unsigned* const ticket = static_cast<unsigned*>(workspace) + cut.first_ticket + tile;
+    float* const partials = static_cast<float*>(workspace) + detail::kTickets + cut.first_partial +
+                            int64_t{tile} * cut.slices * Tile::kArea;
+    if (!sums.leave_slice(partials, slice, cut.slices, ticket, dynamic_shared<float>())) return false;
+    sums.store_slices(partials, cut.slices, row, column, store);
+    return true;
+  }
   if (sums.group > 0) return true;
   constexpr int kP = Tile::kPerThread, kRuns = kP / 4;
 #pragma unroll
