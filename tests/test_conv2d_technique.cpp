@@ -95,7 +95,9 @@ TEST(Conv2dPlan, FollowsTheShape) {
   }
   const Conv2dShape wide = conv2d_case(16, 64, 64, 256, 256, 3, 1, 1);
   EXPECT_EQ(conv2d_plan(Conv2dProduct::kForward, wide, Conv2dLane::kBf16).tile, gpu::TileSize::kLarge);
-  EXPECT_EQ(conv2d_plan(Conv2dProduct::kForward, second, Conv2dLane::kBf16).tile, gpu::TileSize::kMedium);
+  EXPECT_EQ(conv2d_plan(Conv2dProduct::kBackwardWeight, wide, Conv2dLane::kBf16).tile, gpu::TileSize::kLarge);
+  for (Conv2dProduct product : {Conv2dProduct::kForward, Conv2dProduct::kBackwardWeight})
+    EXPECT_EQ(conv2d_plan(product, second, Conv2dLane::kBf16).tile, gpu::TileSize::kMedium) << "64 filters";
 }
 
 TEST(Conv2dSlices, CoverThePixelsOnce) {

@@ -3,6 +3,8 @@
 // given technique, so that tests and benchmarks run every technique on every shape that it accepts.
 #pragma once
 
+#include <limits>
+
 #include "kernels/base/conv2d_gather.h"
 #include "kernels/base/gemm_cut.h"
 
@@ -62,18 +64,19 @@ inline bool conv2d_accepts(Conv2dTechnique technique, Conv2dProduct product, con
 }
 
 /// Few channels leave tensor cores idle, and memory is the limit. Large tiles read each operand half as often, but a
-/// card wants a tile for each of its multiprocessors.
+/// card wants a tile for each of its multiprocessors, and of 64 rows or columns they would leave half idle.
 inline Conv2dPlan conv2d_plan(Conv2dProduct product, const Conv2dShape& s, Conv2dLane lane) {
   if (conv2d_accepts(Conv2dTechnique::kDirect, product, s, lane)) return {Conv2dTechnique::kDirect};
   if (lane == Conv2dLane::kFp32) return {Conv2dTechnique::kCudaCores};
-  int64_t tiles = 0, columns = 0;
+  int64_t tiles = 0, narrowest = std::numeric_limits<int64_t>::max();
   for (const Conv2dGather& g : gathers_of(product, s)) {
     const bool weight = product == Conv2dProduct::kBackwardWeight;
-    columns = weight ? g.depth : g.columns;
-    tiles += int64_t{gpu::detail::divide_up(weight ? g.columns : g.pixels, 128)} * gpu::detail::divide_up(columns, 128);
+    const int64_t rows = weight ? g.columns : g.pixels, columns = weight ? g.depth : g.columns;
+    narrowest = std::min({narrowest, rows, columns});
+    tiles += int64_t{gpu::detail::divide_up(rows, 128)} * gpu::detail::divide_up(columns, 128);
   }
   if (product == Conv2dProduct::kBackwardWeight) tiles *= gpu::detail::kMultiprocessors;  // slices make up for few
-  const bool large = columns > 64 && tiles >= gpu::detail::kMultiprocessors;
+  const bool large = narrowest > 64 && tiles >= gpu::detail::kMultiprocessors;
   return {Conv2dTechnique::kTensorCores, large ? gpu::TileSize::kLarge : gpu::TileSize::kMedium};
 }
 
