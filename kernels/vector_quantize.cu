@@ -148,17 +148,33 @@ __global__ void __launch_bounds__(kSortThreads)
   }
 }
 
+/// A code's counts of some chunks, loaded together: one after the other, each would wait for the last. Zeros past the
+/// last chunk.
+struct ChunkCounts {
+  static constexpr unsigned kAtOnce = 16;
+  int32_t of[kAtOnce];
+  __device__ __forceinline__ ChunkCounts(const int32_t* table, unsigned first, unsigned chunks, int K, int k) {
+#pragma unroll
+    for (unsigned i = 0; i < kAtOnce; ++i) of[i] = first + i < chunks ? table[int64_t{first + i} * K + k] : 0;
+  }
+};
+
 /// One block. Each thread takes a run of codes: it sums their counts, learns where its run begins, and hands out
 /// places.
 __global__ void __launch_bounds__(kScanThreads)
     place_codes_kernel(VectorQuantizeShape s, SortCut cut, int32_t* table, int32_t* offsets) {
+  constexpr unsigned kAtOnce = ChunkCounts::kAtOnce;
   __shared__ int32_t total_of[kScanThreads];
   const int me = static_cast<int>(threadIdx.x);
   const int first = static_cast<int>(int64_t{s.K} * me / kScanThreads);
   const int end = static_cast<int>(int64_t{s.K} * (me + 1) / kScanThreads);
   int32_t total = 0;
   for (int k = first; k < end; ++k) {
-    for (unsigned b = 0; b < cut.blocks; ++b) total += table[int64_t{b} * s.K + k];
+    for (unsigned b = 0; b < cut.blocks; b += kAtOnce) {
+      const ChunkCounts counts(table, b, cut.blocks, s.K, k);
+#pragma unroll
+      for (unsigned i = 0; i < kAtOnce; ++i) total += counts.of[i];
+    }
   }
   total_of[me] = total;
   __syncthreads();
@@ -166,10 +182,13 @@ __global__ void __launch_bounds__(kScanThreads)
   for (int i = 0; i < me; ++i) place += total_of[i];
   for (int k = first; k < end; ++k) {
     offsets[k] = place;
-    for (unsigned b = 0; b < cut.blocks; ++b) {
-      const int32_t count = table[int64_t{b} * s.K + k];
-      table[int64_t{b} * s.K + k] = place;
-      place += count;
+    for (unsigned b = 0; b < cut.blocks; b += kAtOnce) {
+      const ChunkCounts counts(table, b, cut.blocks, s.K, k);
+#pragma unroll
+      for (unsigned i = 0; i < kAtOnce; ++i) {
+        if (b + i < cut.blocks) table[int64_t{b + i} * s.K + k] = place;
+        place += counts.of[i];
+      }
     }
   }
   if (me == kScanThreads - 1) offsets[s.K] = place;
