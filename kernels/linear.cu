@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Forward: y = f(x w^T + b), tiles of y as in gemm.cu, with bias and activation applied to the sums in registers.
 //
-// Backward: one grid whose blocks are tiles of two products; the block index says of which.
+// Backward: one grid whose blocks are tiles of two products; the block index says of which. Large layers: cuBLASLt.
 //
 //   dx (N, C) = dz w
 //   dw (K, C) = dz^T [x 1]             db is the column that the appended ones give, in the same order of summation
@@ -43,10 +43,12 @@ void launch_forward(const Context& ctx, LinearShape s, const T* x, const T* w, c
   });
 }
 
+bool is_large(const LinearShape& s) { return int64_t{s.N} * s.K * s.C >= kLibraryActivationWork; }
+
 template <class T>
 bool forward_by_library(const Context& ctx, LinearShape s, const T* x, const T* w, const T* b, T* y) {
   const bool plain = s.activation == Activation::kNone;
-  if (!plain && int64_t{s.N} * s.K * s.C < kLibraryActivationWork) return false;
+  if (!plain && !is_large(s)) return false;
   LibraryProduct product{s.N, s.K, s.C, false, !s.transposed_weight};
   if (b) product.epilogue = LibraryEpilogue::kBias;
   if (std::is_same_v<T, bf16>) product.dtype = Dtype::kBF16;
@@ -137,7 +139,34 @@ void launch_backward(const Context& ctx, Backward<T> p) {
 
 }  // namespace
 
-size_t linear_backward_scratch_bytes(const Context&, LinearShape, size_t) { return 0; }
+size_t linear_backward_scratch_bytes(const Context& ctx, LinearShape s, size_t element_bytes) {
+  if (s.activation == Activation::kNone || ctx.own_gemm || !is_large(s)) return 0;
+  return static_cast<size_t>(s.N) * static_cast<size_t>(s.K) * element_bytes;
+}
+
+template <class T>
+void linear_backward_by_library(const Context& ctx, LinearShape s, const T* x, const T* w, const T* y, const T* dy,
+                                void* scratch, Grad<T>* dx, Grad<acc_t<T>>* dw) {
+  if ((!*dx && !*dw) || s.N == 0 || s.C == 0 || s.K == 0 || !library_wanted(ctx)) return;
+  const T* dz = dy;
+  if (s.activation != Activation::kNone) {
+    const Grad<T> to{static_cast<T*>(scratch)};
+    activation_backward(ctx, {int64_t{s.N} * s.K, s.activation}, static_cast<const T*>(nullptr), y, dy, to);
+    dz = to.data;
+  }
+  const Dtype dtype = std::is_same_v<T, bf16> ? Dtype::kBF16 : Dtype::kF32;
+  const LibraryProduct of_x{
+      .M = s.N, .N = s.C, .K = s.K, .transpose_b = s.transposed_weight, .dtype = dtype, .mode = dx->mode};
+  if (*dx && library_multiply(ctx, of_x, dz, w, nullptr, dx->data)) *dx = {};
+  LibraryProduct of_w{
+      .M = s.K, .N = s.C, .K = s.N, .transpose_a = true, .dtype = dtype, .mode = dw->mode, .float_c = true};
+  const T *left = dz, *right = x;
+  if (s.transposed_weight) {
+    std::swap(of_w.M, of_w.N);
+    std::swap(left, right);
+  }
+  if (*dw && library_multiply(ctx, of_w, left, right, nullptr, dw->data)) *dw = {};
+}
 
 template <class T>
 void linear_forward(const Context& ctx, LinearShape s, const T* x, const T* w, const T* b, T* y) {
@@ -151,9 +180,12 @@ void linear_forward(const Context& ctx, LinearShape s, const T* x, const T* w, c
 }
 
 template <class T>
-void linear_backward(const Context& ctx, LinearShape s, const T* x, const T* w, const T* y, const T* dy, void*,
+void linear_backward(const Context& ctx, LinearShape s, const T* x, const T* w, const T* y, const T* dy, void* scratch,
                      Grad<T> dx, Grad<acc_t<T>> dw, Grad<acc_t<T>> db) {
   check_linear(s);
+  if (is_large(s) && (scratch || s.activation == Activation::kNone)) {
+    linear_backward_by_library(ctx, s, x, w, y, dy, scratch, &dx, &dw);
+  }
   const T* output = s.activation == Activation::kNone ? nullptr : y;
   const Backward<T> p{s, x, w, output, dy, dx, dw, db, {}, {}, ctx.workspace};
   const bool vector =
@@ -169,5 +201,9 @@ template void linear_backward(const Context&, LinearShape, const float*, const f
                               void*, Grad<float>, Grad<float>, Grad<float>);
 template void linear_backward(const Context&, LinearShape, const bf16*, const bf16*, const bf16*, const bf16*, void*,
                               Grad<bf16>, Grad<float>, Grad<float>);
+template void linear_backward_by_library(const Context&, LinearShape, const float*, const float*, const float*,
+                                         const float*, void*, Grad<float>*, Grad<float>*);
+template void linear_backward_by_library(const Context&, LinearShape, const bf16*, const bf16*, const bf16*,
+                                         const bf16*, void*, Grad<bf16>*, Grad<float>*);
 
 }  // namespace hourglass::cuda

@@ -56,23 +56,31 @@ void linear_backward(const Context& ctx, LinearShape s, const float* x, const fl
 
 namespace cuda {
 
-/// 0: the backward recomputes dz wherever it reads it, and never stores it.
-size_t linear_backward_scratch_bytes(const Context& ctx, LinearShape s, size_t element_bytes);
-
 /// Multiply-adds from which a layer with an activation is a product of cuBLASLt and a pass over y, in place of one
-/// launch of ours: about 10 us of an H100. An estimate, not yet measured.
+/// launch of ours: about 10 us of an H100. An estimate, not yet measured. From the same size on the two products of the
+/// backward are cuBLASLt's: on tensor cores in tf32 and bf16, where our tiles have none.
 inline constexpr int64_t kLibraryActivationWork = int64_t{1} << 28;
+
+/// dz of a layer with an activation, for cuBLASLt. Else 0: our own kernel recomputes dz wherever it reads it.
+size_t linear_backward_scratch_bytes(const Context& ctx, LinearShape s, size_t element_bytes);
 
 /// T: float, or bf16 with float arithmetic. Computed by cuBLASLt as gemm is; with an activation, only from
 /// kLibraryActivationWork on.
 template <class T>
 void linear_forward(const Context& ctx, LinearShape s, const T* x, const T* w, const T* b, T* y);
 
-/// One launch for all three gradients. With Math::kTf32 the operands of all products are rounded to tf32, dz too, and
-/// with it what db adds up. `scratch` is not used. y may be null without an activation.
+/// One launch for all three gradients; from kLibraryActivationWork on dx and dw by cuBLASLt where it is there and
+/// scratch is given, of dz as T holds it. With Math::kTf32 the operands of all products are rounded to tf32, dz too,
+/// and with it what db adds up. y may be null without an activation.
 template <class T>
 void linear_backward(const Context& ctx, LinearShape s, const T* x, const T* w, const T* y, const T* dy, void* scratch,
                      Grad<T> dx, Grad<acc_t<T>> dw, Grad<acc_t<T>> db);
+
+/// dx and dw by cuBLASLt at any size, one, both or none of them: those that it has made become null. `scratch`: N K
+/// elements of T, with an activation.
+template <class T>
+void linear_backward_by_library(const Context& ctx, LinearShape s, const T* x, const T* w, const T* y, const T* dy,
+                                void* scratch, Grad<T>* dx, Grad<acc_t<T>>* dw);
 
 }  // namespace cuda
 }  // namespace hourglass

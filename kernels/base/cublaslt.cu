@@ -116,7 +116,7 @@ Plan make_plan(const LibraryProduct& p, bool tf32, uint32_t alignment) {
   set(plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue_of(p.epilogue));
   plan.a = layout(type, p.transpose_b, p.N, p.K);
   plan.b = layout(type, p.transpose_a, p.K, p.M);
-  plan.c = layout(type, false, p.N, p.M);
+  plan.c = layout(p.float_c ? CUDA_R_32F : type, false, p.N, p.M);
   cublasLtMatmulPreference_t preference = nullptr;
   check_library(library().create_preference(&preference), "cublasLtMatmulPreferenceCreate");
   prefer(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(kWorkspaceBytes) - kTicketBytes);
@@ -152,7 +152,7 @@ std::string describe(const LibraryProduct& p, bool tf32, uint32_t alignment) {
          (p.dtype == Dtype::kBF16 ? " bf16"
           : tf32                  ? " tf32"
                                   : " f32") +
-         ", aligned to " + std::to_string(alignment);
+         (p.float_c && p.dtype == Dtype::kBF16 ? " to f32" : "") + ", aligned to " + std::to_string(alignment);
 }
 
 int number_of(const Plan& plan) {
@@ -167,14 +167,14 @@ int number_of(const Plan& plan) {
 
 /// Kept as long as the program: replays of a captured step use its algorithm and an eager step must choose the same.
 struct Plans {
-  using Key = std::tuple<int, int, int, bool, bool, LibraryEpilogue, Dtype, Write, bool, uint32_t>;
+  using Key = std::tuple<int, int, int, bool, bool, LibraryEpilogue, Dtype, Write, bool, bool, uint32_t>;
   std::mutex mutex;
   std::map<Key, Plan> plans;
   std::vector<LibraryPlan> listed;
 
   Plan& find(const Context& ctx, const LibraryProduct& p, uint32_t alignment) {
     const bool tf32 = p.dtype == Dtype::kF32 && ctx.math == Math::kTf32;
-    const Key key(p.M, p.N, p.K, p.transpose_a, p.transpose_b, p.epilogue, p.dtype, p.mode, tf32, alignment);
+    const Key key(p.M, p.N, p.K, p.transpose_a, p.transpose_b, p.epilogue, p.dtype, p.mode, p.float_c, tf32, alignment);
     const auto known = plans.find(key);
     if (known != plans.end()) return known->second;
     cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
@@ -212,6 +212,8 @@ bool library_multiply(const Context& ctx, const LibraryProduct& p, const void* a
   return true;
 }
 
+bool library_wanted(const Context& ctx) { return !ctx.own_gemm && library().handle; }
+
 std::vector<LibraryPlan> library_plans() {
   const std::lock_guard lock(plans().mutex);
   return plans().listed;
@@ -232,6 +234,7 @@ namespace hourglass::cuda {
 bool library_multiply(const Context&, const LibraryProduct&, const void*, const void*, const void*, void*) {
   return false;
 }
+bool library_wanted(const Context&) { return false; }
 std::vector<LibraryPlan> library_plans() { return {}; }
 std::string cublaslt_version() { return ""; }
 

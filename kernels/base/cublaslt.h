@@ -29,6 +29,7 @@ struct LibraryProduct {
   LibraryEpilogue epilogue = LibraryEpilogue::kNone;
   Dtype dtype = Dtype::kF32;  ///< of all operands: kF32 or kBF16
   Write mode = Write::kSet;   ///< kAdd: without an epilogue only
+  bool float_c = false;       ///< c is float whatever the operands are: gradients of parameters
 };
 
 /// True if cuBLASLt computes the product on the context's stream. False, and nothing happens, where there is no
@@ -36,6 +37,9 @@ struct LibraryProduct {
 /// a product without a plan while the stream is captured.
 bool library_multiply(const Context& ctx, const LibraryProduct& p, const void* a, const void* b, const void* bias,
                       void* c);
+
+/// Whether library_multiply may succeed: whether it is worth to make operands for it. Opens the library.
+bool library_wanted(const Context& ctx);
 
 /// A product that the program has asked for, and the number that cuBLASLt gives the algorithm of its plan.
 struct LibraryPlan {

@@ -88,7 +88,7 @@ bool fits(const SimtMatmul& operation, const SimtLayout& a, const SimtLayout& b,
   const Operand left{nullptr, a, operation.transpose_a == CUBLAS_OP_T};
   const Operand right{nullptr, b, operation.transpose_b == CUBLAS_OP_T};
   return left.columns() == right.rows() && left.rows() == c.rows && right.columns() == c.columns && a.type == b.type &&
-         a.type == c.type;
+         (a.type == c.type || c.type == CUDA_R_32F);
 }
 
 template <class T>
