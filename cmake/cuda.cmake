@@ -120,8 +120,9 @@ function(hourglass_cuda_sources target)
   endif()
   target_sources(${target} PRIVATE ${ARGN})
   if(HOURGLASS_CUDA_EMULATED)
-    # -Wno-unused-variable: what only an unroll pragma reads. -fno-ipa-icf: each kernel has an address of its own.
-    set(flags -Wno-unknown-pragmas -Wno-unused-variable -fno-strict-aliasing -fno-ipa-icf -ftls-model=initial-exec)
+    # -Wno-unused-variable: what only an unroll pragma reads. -Wno-psabi: tensor maps, aligned to 64, by value.
+    # -fno-ipa-icf: each kernel has an address of its own.
+    set(flags -Wno-unknown-pragmas -Wno-unused-variable -Wno-psabi -fno-strict-aliasing -fno-ipa-icf -ftls-model=initial-exec)
     if(HOURGLASS_SANITIZE)
       list(APPEND flags ${HOURGLASS_SANITIZE_FLAGS})
     elseif(HOURGLASS_SIMT_CHECK)

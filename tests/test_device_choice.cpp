@@ -47,7 +47,7 @@ TEST(DeviceChoice, AutoNeverPicksTheEmulator) {
   EXPECT_EQ(warning, "");
   const Runtime asked({"cuda", 1});
   EXPECT_EQ(asked.ctx().device, Device::kCuda);
-  EXPECT_EQ(asked.description(), "cuda:0 (SIMT emulator, compute capability 8.0)");
+  EXPECT_EQ(asked.description(), "cuda:0 (SIMT emulator, compute capability 9.0)");
 }
 
 TEST(DeviceChoice, NoDriverIsNoReasonToSpeak) {
@@ -74,8 +74,8 @@ TEST(DeviceChoice, AnOldDriverIsNamedWithBothVersions) {
 TEST(DeviceChoice, ACardWithoutAKernelImageIsNamed) {
   const ScopedMachine machine({.image = false});
   const auto [description, warning] = description_and_warning();
-  EXPECT_EQ(description, "cpu (1 thread): SIMT emulator, compute capability 8.0: this build has no kernels for it");
-  EXPECT_EQ(warning, "SIMT emulator, compute capability 8.0: this build has no kernels for it; going on with the CPU");
+  EXPECT_EQ(description, "cpu (1 thread): SIMT emulator, compute capability 9.0: this build has no kernels for it");
+  EXPECT_EQ(warning, "SIMT emulator, compute capability 9.0: this build has no kernels for it; going on with the CPU");
   expect_error([] { Runtime({"cuda", 1}); }, Exit::kDevice, {"--device cuda", "no kernels for it"});
 }
 

@@ -53,7 +53,7 @@ TEST_F(DeviceProgram, WarnsOfAnOldDriver) {
 TEST_F(DeviceProgram, WarnsOfACardItHasNoKernelsFor) {
   const Outcome outcome = train("auto", {"HOURGLASS_SIMT_IMAGE=0"});
   EXPECT_EQ(outcome.exit, 0) << outcome.err;
-  EXPECT_TRUE(says(outcome.err, "hourglass: SIMT emulator, compute capability 8.0: this build has no kernels for it"))
+  EXPECT_TRUE(says(outcome.err, "hourglass: SIMT emulator, compute capability 9.0: this build has no kernels for it"))
       << outcome.err;
   EXPECT_EQ(train("cuda", {"HOURGLASS_SIMT_IMAGE=0"}).exit, 4);
 }
@@ -61,7 +61,7 @@ TEST_F(DeviceProgram, WarnsOfACardItHasNoKernelsFor) {
 TEST_F(DeviceProgram, TrainsAndEvaluatesOnTheDeviceThatIsAskedFor) {
   const Outcome outcome = train("cuda");
   EXPECT_EQ(outcome.exit, 0) << outcome.err;
-  expect_first_line(outcome, "  device      cuda:0 (SIMT emulator, compute capability 8.0)");
+  expect_first_line(outcome, "  device      cuda:0 (SIMT emulator, compute capability 9.0)");
   const std::string record = read_text_file(folder_ / "run" / "run.json");
   EXPECT_TRUE(says(record, "SIMT emulator")) << record;
   EXPECT_TRUE(says(record, "own tiles")) << record;

@@ -203,9 +203,11 @@ Findings launches(const std::string& path, const std::string& text) {
 Findings assembly(const std::string& path, const std::string& text) {
   // The emulator switches stacks; one multiplication of x86 is not found by g++. Neither is a kernel.
   const bool host = path.rfind("tests/simt/", 0) == 0 || path == "kernels/base/normal_rows.cpp";
-  const bool wrapper = path == "kernels/base/gpu.cuh" || path == "kernels/base/mma.cuh";
+  const bool wrapper =
+      path == "kernels/base/gpu.cuh" || path == "kernels/base/mma.cuh" || path == "kernels/base/hopper.cuh";
   if (!is_code(path) || host || wrapper) return {};
-  return matches(code_of(text), R"(\b(asm|__asm__|__asm)\b)", "assembly stays inside gpu.cuh and mma.cuh: ");
+  return matches(code_of(text), R"(\b(asm|__asm__|__asm)\b)",
+                 "assembly stays inside gpu.cuh, mma.cuh and hopper.cuh: ");
 }
 
 /// The library never prints, exits or sets global state: those are the program's.

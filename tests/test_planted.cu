@@ -29,7 +29,7 @@ namespace {
 std::vector<PlantedBug> all_bugs() {
   std::vector<PlantedBug> all;
   for (const auto& part : {planted_barriers(), planted_memory(), planted_warps(), planted_host(), planted_images(),
-                           planted_matrices(), planted_training()}) {
+                           planted_matrices(), planted_hopper(), planted_training()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;

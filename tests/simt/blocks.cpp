@@ -61,6 +61,8 @@ void Scheduler::begin_block(uint64_t number) {
   set_up_block();
   shared_.poison(config_.poison);
   checker_.begin_block(threads_in_block_);
+  bulk_.begin_block();
+  warpgroups_.begin_block(threads_in_block_);
 }
 
 /// From the first thread until none can go on, or a fault.

@@ -365,6 +365,22 @@ void Checker::copy_arrived(const Thread& thread, const void* to, uint32_t bytes,
   access(thread, to, bytes, AccessKind::kWrite, pc);
 }
 
+void Checker::bulk_started(const void* to, uint32_t bytes, const void* pc) {
+  const Place place = place_of(reinterpret_cast<uintptr_t>(to), bytes, AccessKind::kWrite, pc);
+  if (place.shadow) place.shadow->mark(place.offset, bytes, kOnItsWay);
+}
+
+void Checker::bulk_arrived(const void* to, uint32_t bytes) {
+  const Place place = place_of(reinterpret_cast<uintptr_t>(to), bytes, AccessKind::kWrite, nullptr);
+  if (place.shadow) place.shadow->mark(place.offset, bytes, kWritten);
+}
+
+void Checker::operand_read(const void* from, uint32_t bytes, const void* pc) {
+  const auto address = reinterpret_cast<uintptr_t>(from);
+  const Place place = place_of(address, bytes, AccessKind::kRead, pc);
+  if (place.shadow) check_written(place, address, bytes, pc);
+}
+
 // ---------------------------------------------------------------- from the running thread
 
 void Scheduler::stop_for_access(const char* kind, const std::string& text) {

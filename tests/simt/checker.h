@@ -92,6 +92,12 @@ class Checker : private CheckedBlock {
   void copy_started(const Thread& thread, const void* to, uint32_t bytes, const void* pc);
   void copy_arrived(const Thread& thread, const void* to, uint32_t bytes, const void* pc);
 
+  /// Bulk copies, and operands that tensor cores read: whether bytes are there, but not in what order; barriers that
+  /// count arrivals order no accesses here.
+  void bulk_started(const void* to, uint32_t bytes, const void* pc);
+  void bulk_arrived(const void* to, uint32_t bytes);
+  void operand_read(const void* from, uint32_t bytes, const void* pc);
+
  private:
   /// Where bytes are, and what is known of them.
   struct Place {
@@ -160,6 +166,9 @@ class Checker {
   void fence(const Thread&) {}
   void copy_started(const Thread&, const void*, uint32_t, const void*) {}
   void copy_arrived(const Thread&, const void*, uint32_t, const void*) {}
+  void bulk_started(const void*, uint32_t, const void*) {}
+  void bulk_arrived(const void*, uint32_t) {}
+  void operand_read(const void*, uint32_t, const void*) {}
 };
 inline void checked_access(const void*, uint32_t, AccessKind, const void*) {}
 

@@ -38,6 +38,10 @@ enum class Operation : uint8_t {
   kMultiplyTf32,
   kLoadMatrices,
   kLoadMatricesTransposed,
+  kFenceProducts,
+  kWarpgroupProduct,
+  kCommitProducts,
+  kWaitForProducts,
 };
 
 /// One lane's part in a warp collective. It lives on the lane's own stack while the lane waits; the last member to

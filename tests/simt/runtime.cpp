@@ -204,7 +204,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device != 0) return remember(cudaErrorInvalidDevice);
   *properties = {};
   std::strcpy(properties->name, "SIMT emulator");
-  properties->major = 8;
+  properties->major = ptx::enabled() ? 8 : 9;  // what the code that runs was made for
   properties->multiProcessorCount = ptx::enabled() ? 1 : kMultiprocessors;
   properties->warpSize = static_cast<int>(kWarpLanes);
   properties->maxThreadsPerBlock = static_cast<int>(kMaxThreads);

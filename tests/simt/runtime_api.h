@@ -12,6 +12,8 @@
 
 #include "tests/simt/language.h"
 
+#define CUDART_VERSION 13000
+
 // ---------------------------------------------------------------- errors
 
 enum cudaError_t {
@@ -78,6 +80,10 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int device);
 cudaError_t cudaDriverGetVersion(int* version);
 cudaError_t cudaRuntimeGetVersion(int* version);
+enum : unsigned long long { cudaEnableDefault = 0 };
+enum cudaDriverEntryPointQueryResult { cudaDriverEntryPointSuccess = 0, cudaDriverEntryPointSymbolNotFound = 1 };
+cudaError_t cudaGetDriverEntryPointByVersion(const char* symbol, void** function, unsigned version,
+                                             unsigned long long flags, cudaDriverEntryPointQueryResult* found);
 cudaError_t cudaDeviceSynchronize();
 cudaError_t cudaDeviceReset();
 

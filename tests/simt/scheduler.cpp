@@ -165,6 +165,9 @@ void Scheduler::thread_exits(Thread& thread) {
   Warp& warp = warps_[thread.rank / kWarpLanes];
   warp.live &= ~(1u << thread.rank % kWarpLanes);
   if (warp.pending) complete_collective(warp, nullptr);
+  if (alive_ > 0) return;
+  bulk_.end_block();
+  warpgroups_.end_block();
 }
 
 // ---------------------------------------------------------------- barriers
@@ -215,10 +218,15 @@ void Scheduler::trap(const char* reason, Site site) {
   fault("trap");
 }
 
+void Scheduler::stop(const char* kind, const std::string& text) {
+  message_ = text;
+  fault(kind);
+}
+
 void Scheduler::yield() {
   ++idle_yields_;
   if (++yields_ > kMaxYields || (!blocks_.empty() && idle_yields_ > kMaxIdleYields)) {
-    message_ = "a spin loop waits for something that cannot happen";
+    message_ = "a spin loop waits for something that cannot happen" + bulk_.unfinished();
     if (!blocks_.empty()) {
       const auto ended = std::count_if(blocks_.begin(), blocks_.end(), [](const auto& b) { return b->alive_ == 0; });
       message_ += "; of " + std::to_string(blocks_.size()) + " blocks " +
@@ -272,7 +280,11 @@ bool Scheduler::complete_collective(Warp& warp, const Thread* arriving) {
     left &= ~(members | 1u << first);
     if ((warp.pending & members) != members) continue;
     check_members(warp, members, first);
-    compute_collective(warp, members, config_.poison);
+    if (warp.lanes[first]->operation < Operation::kFenceProducts) {
+      compute_collective(warp, members, config_.poison);
+    } else if (is_whole_warp(warp, members)) {
+      warpgroups_.run(warp, warp.lanes[first]->operation);
+    }
     warp.pending &= ~members;
     const auto warp_number = static_cast<unsigned>(&warp - warps_.data()), warp_first = warp_number * kWarpLanes;
     if (warp.lanes[first]->operation == Operation::kSync) checker_.warp_barrier(warp_number, members);

@@ -10,12 +10,14 @@
 #include <string>
 #include <vector>
 
+#include "tests/simt/bulk_copy.h"
 #include "tests/simt/checker.h"
 #include "tests/simt/device.h"
 #include "tests/simt/fiber.h"
 #include "tests/simt/language.h"
 #include "tests/simt/shared_memory.h"
 #include "tests/simt/simt.h"
+#include "tests/simt/warpgroup.h"
 
 namespace simt {
 
@@ -83,6 +85,9 @@ struct BlockState {
   int vote_result_ = 0;
   Site barrier_site_;
 
+  BulkCopies bulk_;
+  Warpgroups warpgroups_;
+
   // While another block runs:
   std::vector<unsigned char> shared_contents_;
   CheckedBlock checked_;
@@ -114,6 +119,21 @@ class Scheduler : private BlockState {
   void start_copy(const AsyncCopy& copy);
   void commit_copies() { ++running_->copy_group; }
   void wait_for_copies(unsigned groups);
+
+  // For what the hardware does beside the threads.
+  BulkCopies& bulk() { return bulk_; }
+  Warpgroups& warpgroups() { return warpgroups_; }
+  unsigned running_rank() const { return running_->rank; }
+  uint8_t poison() const { return config_.poison; }
+  /// Something has happened that others may wait for.
+  void goes_on() { idle_yields_ = 0; }
+  /// Whether something that may happen now happens later.
+  bool puts_off() { return config_.order == Order::kShuffled && random() % 2; }
+  void bulk_started(void* to, uint32_t bytes, const void* pc);
+  void bulk_arrived(const void* to, uint32_t bytes) { checker_.bulk_arrived(to, bytes); }
+  void operand_read(const void* from, uint32_t bytes, const void* pc) { checker_.operand_read(from, bytes, pc); }
+  /// Reports a fault and ends the launch.
+  [[noreturn]] void stop(const char* kind, const std::string& text);
 
   /// For the access checker.
   void access(const void* address, uint32_t bytes, AccessKind kind, const void* pc);
@@ -179,6 +199,8 @@ class Scheduler : private BlockState {
 
 /// Computes the results of a complete collective; `members` are the lanes that take part.
 void compute_collective(Warp& warp, uint32_t members, uint8_t poison);
+/// Reports it if not.
+bool is_whole_warp(const Warp& warp, uint32_t members);
 /// Those of tensor_core.h among them.
 void compute_matrices(Warp& warp, uint32_t members, Operation operation);
 

@@ -85,12 +85,15 @@ uint32_t rounded_to_tf32(uint32_t bits) {
   return magnitude == 0x7F800000u ? bits : (bits + 0x1000u) & 0xFFFFE000u;
 }
 
+bool is_whole_warp(const Warp& warp, uint32_t members) {
+  if (members == ~0u) return true;
+  report("warp-matrix", describe(warp.lanes[__builtin_ctz(members)]->site) +
+                            ": a matrix instruction needs all 32 lanes; some have exited");
+  return false;
+}
+
 void compute_matrices(Warp& warp, uint32_t members, Operation operation) {
-  if (members != ~0u) {
-    report("warp-matrix", describe(warp.lanes[__builtin_ctz(members)]->site) +
-                              ": a matrix instruction needs all 32 lanes; some have exited");
-    return;
-  }
+  if (!is_whole_warp(warp, members)) return;
   switch (operation) {
     case Operation::kMultiplyBf16:
     case Operation::kMultiplyTf32:

@@ -37,6 +37,7 @@ std::vector<PlantedBug> planted_barriers();
 std::vector<PlantedBug> planted_memory();
 std::vector<PlantedBug> planted_warps();
 std::vector<PlantedBug> planted_host();
+std::vector<PlantedBug> planted_hopper();
 std::vector<PlantedBug> planted_images();
 std::vector<PlantedBug> planted_matrices();
 std::vector<PlantedBug> planted_training();

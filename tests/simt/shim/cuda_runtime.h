@@ -3,6 +3,7 @@
 #pragma once
 
 #include "tests/simt/collectives.h"
+#include "tests/simt/hopper.h"
 #include "tests/simt/intrinsics.h"
 #include "tests/simt/language.h"
 #include "tests/simt/runtime_api.h"
