@@ -9,6 +9,7 @@
 #include "benchmarks/cudnn_conv2d.h"
 #include "benchmarks/harness.h"
 #include "kernels/base/conv2d_technique.h"
+#include "kernels/base/tensor_map.h"
 #include "tests/cases/conv2d.h"
 
 using namespace hourglass;
@@ -127,12 +128,14 @@ void add_on_device(const NamedConv2dShape& named, Conv2dLane lane, const char* t
   for (int i = 0; i < 3; ++i) {
     const auto product = static_cast<Conv2dProduct>(i);
     const Conv2dPlan chosen = conv2d_plan(product, s, lane);
-    for (Conv2dTechnique technique :
-         {Conv2dTechnique::kDirect, Conv2dTechnique::kCudaCores, Conv2dTechnique::kTensorCores}) {
+    for (Conv2dTechnique technique : {Conv2dTechnique::kDirect, Conv2dTechnique::kCudaCores,
+                                      Conv2dTechnique::kTensorCores, Conv2dTechnique::kWgmma}) {
       if (!conv2d_accepts(technique, product, s, lane)) continue;
+      const bool wgmma = technique == Conv2dTechnique::kWgmma;
+      if (wgmma && !gpu::has_wgmma()) continue;
       if (lane == Conv2dLane::kTf32 && technique != Conv2dTechnique::kTensorCores) continue;
       if (models_only() && technique != chosen.technique) continue;
-      const Conv2dPlan plan{technique, chosen.tile};
+      const Conv2dPlan plan{technique, wgmma ? conv2d_wgmma_tile(s) : chosen.tile};
       for (bool fused : {false, true}) {
         if (fused && product == Conv2dProduct::kBackwardWeight) continue;
         std::string name = conv2d_technique_name(technique);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "benchmarks/harness.h"
+#include "kernels/base/conv2d_technique.h"
 #include "kernels/base/gemm_tile.h"
+#include "kernels/base/tensor_map.h"
 #include "tests/cases/gemm.h"
 
 using namespace hourglass;
@@ -38,6 +40,22 @@ void add_cuda(const GemmShape& s, const char* type, Dtype dtype) {
                }));
   }
 }
+
+/// The tiles of sm_90a for bf16, where the device and the shape allow them (base/conv2d_box.h).
+void add_wgmma(const GemmShape& s) {
+  if (!gemm_is_conv2d(s) || models_only() || !gpu::has_wgmma()) return;
+  const Conv2dShape conv = conv2d_of_gemm(s);
+  if (!conv2d_wgmma_accepts(conv)) return;
+  add_device({"gemm", "wgmma", name_of(s), "bf16"}, work_of(s).of(sizeof(bf16)), Dtype::kBF16,
+             setup<bf16>(s, [conv](const Context& ctx, const bf16* a, const bf16* b, Grad<bf16> c) {
+               const Conv2dPlan plan{Conv2dTechnique::kWgmma, conv2d_wgmma_tile(conv)};
+               cuda::conv2d_forward_by<bf16>(plan, ctx, conv, a, b, {}, c);
+             }));
+}
+
+/// Products that show what the tensor cores can do.
+constexpr GemmShape kSquares[] = {
+    {2048, 2048, 2048, false, true}, {4096, 4096, 4096, false, true}, {8192, 8192, 8192, false, true}};
 #endif
 
 void gemm_blocked(const Context& ctx, const GemmShape& s, const float* a, const float* b, Grad<float> c) {
@@ -74,8 +92,18 @@ int main(int argc, char** argv) {
     }
     if (with_library) add({"gemm", "onednn", name_of(s)}, work, setup<float>(s, library));
 #if defined(HOURGLASS_CUDA_KERNELS)
-    if (device_usable()) add_cuda<float>(s, "f32", Dtype::kF32), add_cuda<bf16>(s, "bf16", Dtype::kBF16);
+    if (!device_usable()) continue;
+    add_cuda<float>(s, "f32", Dtype::kF32);
+    add_cuda<bf16>(s, "bf16", Dtype::kBF16);
+    add_wgmma(s);
 #endif
   }
+#if defined(HOURGLASS_CUDA_KERNELS)
+  for (const GemmShape& s : kSquares) {
+    if (kEmulated || !device_usable()) continue;
+    add_cuda<bf16>(s, "bf16", Dtype::kBF16);
+    add_wgmma(s);
+  }
+#endif
   return run(argc, argv);
 }

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The products of conv2d.h: checks, the choice of a technique (base/conv2d_technique.h), and the sum of the slices of
-// dw. The kernels: conv2d_direct.cu, conv2d_direct_weight.cu, conv2d_cuda_cores.cu, conv2d_tensor_cores.cu.
+// dw. The kernels: conv2d_direct.cu, conv2d_direct_weight.cu, conv2d_cuda_cores.cu, conv2d_tensor_cores.cu,
+// conv2d_wgmma.cu.
+#include <cstdlib>
+
 #include "kernels/base/conv2d_check.h"
 #include "kernels/base/conv2d_launch.cuh"
+#include "kernels/base/tensor_map.h"
 
 namespace hourglass::cuda {
 namespace {
@@ -13,6 +17,9 @@ void check(const char* op, const Conv2dShape& s, Activation activation) {
 }
 
 void require_technique(Conv2dPlan plan, Conv2dProduct product, const Conv2dShape& s, Conv2dLane lane) {
+  if (plan.technique == Conv2dTechnique::kWgmma && !gpu::has_wgmma()) {
+    throw Error(Exit::kDevice, "conv2d: the technique wgmma needs a device of compute capability 9");
+  }
   if (conv2d_accepts(plan.technique, product, s, lane)) return;
   throw Error(Exit::kInternal, std::string("conv2d: the technique ") + conv2d_technique_name(plan.technique) +
                                    " does not take this shape or type");
@@ -66,9 +73,17 @@ __global__ void __launch_bounds__(kSumWarps* gpu::kWarp)
   write(dw.data[i], sum, dw.mode);
 }
 
+/// To what the copy engine reads.
+bool is_aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+
 int64_t weight_elements(const Conv2dShape& s) { return int64_t{s.K} * s.R * s.S * s.C; }
 
 }  // namespace
+
+bool wgmma_chosen() {
+  const char* const asked = std::getenv("HOURGLASS_WGMMA");
+  return asked && std::string(asked) == "1" && gpu::has_wgmma();
+}
 
 template <class T>
 void conv2d_forward_by(Conv2dPlan plan, const Context& ctx, const Conv2dShape& s, const T* x, const T* w,
@@ -76,6 +91,12 @@ void conv2d_forward_by(Conv2dPlan plan, const Context& ctx, const Conv2dShape& s
   check("conv2d_forward", s, epilogue.activation);
   if (!y || s.N == 0 || s.P == 0 || s.Q == 0 || s.K == 0) return;
   require_technique(plan, Conv2dProduct::kForward, s, conv2d_lane<T>(ctx));
+  if (plan.technique == Conv2dTechnique::kWgmma) {
+    if constexpr (std::is_same_v<T, bf16>) {
+      if (is_aligned(x) && is_aligned(w)) return conv2d_forward_by_wgmma(ctx, s, x, w, epilogue, y, plan.tile);
+    }
+    plan = {Conv2dTechnique::kTensorCores};
+  }
   launch_gathers(plan, ctx, gathers_of(Conv2dProduct::kForward, s), operands(s, x, w, false, epilogue, y));
 }
 
@@ -126,7 +147,8 @@ template <class T>
 void conv2d_forward(const Context& ctx, const Conv2dShape& s, const T* x, const T* w, const Conv2dEpilogue<T>& epilogue,
                     Grad<T> y) {
   check("conv2d_forward", s, epilogue.activation);  // before the plan looks at the shape
-  conv2d_forward_by(conv2d_plan(Conv2dProduct::kForward, s, conv2d_lane<T>(ctx)), ctx, s, x, w, epilogue, y);
+  const auto plan_of = wgmma_chosen() ? conv2d_plan_with_wgmma : conv2d_plan;
+  conv2d_forward_by(plan_of(Conv2dProduct::kForward, s, conv2d_lane<T>(ctx)), ctx, s, x, w, epilogue, y);
 }
 template <class T>
 void conv2d_backward_input(const Context& ctx, const Conv2dShape& s, const T* y, const T* w,

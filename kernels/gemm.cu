@@ -2,6 +2,7 @@
 // A block computes one tile of c, or one slice of a tile's sum over K where c has few tiles (base/gemm_tile.cuh,
 // base/gemm_cut.h). Tiles in registers and shared memory because a product is bound by how often its operands are read;
 // slices because the products of a small batch have fewer tiles than a card has multiprocessors.
+#include "kernels/base/conv2d_technique.h"
 #include "kernels/base/cublaslt.h"
 #include "kernels/base/gemm_check.h"
 #include "kernels/base/gemm_tile.cuh"
@@ -21,6 +22,16 @@ __global__ void __launch_bounds__(kGemmThreads, Tile::kBlocks)
                        gpu::StoreMatrix<T, kVector>{c, s.M, s.N});
 }
 
+/// By wgmma (base/conv2d_technique.h), where that is chosen.
+bool multiply_by_wgmma(const Context& ctx, const GemmShape& s, const bf16* a, const bf16* b, Grad<bf16> c) {
+  if (!gemm_is_conv2d(s) || s.K == 0 || !wgmma_chosen()) return false;
+  const Conv2dShape conv = conv2d_of_gemm(s);
+  const Conv2dPlan plan = conv2d_plan_with_wgmma(Conv2dProduct::kForward, conv, Conv2dLane::kBf16);
+  if (plan.technique != Conv2dTechnique::kWgmma) return false;
+  conv2d_forward_by<bf16>(plan, ctx, conv, a, b, {}, c);
+  return true;
+}
+
 template <bool kTransposeA, bool kTransposeB, bool kVector, class T>
 void launch_gemm(const Context& ctx, GemmShape s, const T* a, const T* b, Grad<T> c) {
   const auto plan = gpu::plan_products<1>({{{s.M, s.N, s.K}}}, !kVector).with(ctx.math);
@@ -37,6 +48,9 @@ template <class T>
 void gemm(const Context& ctx, GemmShape s, const T* a, const T* b, Grad<T> c) {
   check_gemm(s);
   if (!c || s.M == 0 || s.N == 0) return;
+  if constexpr (std::is_same_v<T, bf16>) {
+    if (multiply_by_wgmma(ctx, s, a, b, c)) return;
+  }
   constexpr Dtype kDtype = std::is_same_v<T, bf16> ? Dtype::kBF16 : Dtype::kF32;
   const LibraryProduct product{s.M, s.N, s.K, s.transpose_a, s.transpose_b, LibraryEpilogue::kNone, kDtype, c.mode};
   if (library_multiply(ctx, product, a, b, nullptr, c.data)) return;

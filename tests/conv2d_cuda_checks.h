@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/base/conv2d_technique.h"
+#include "kernels/base/tensor_map.h"
 #include "tests/cases/conv2d.h"
 #include "tests/cuda_harness.h"
 
@@ -107,7 +108,8 @@ inline Context with_math(Context ctx, Conv2dLane lane) {
   return ctx;
 }
 
-/// Every technique that accepts the shape in this lane; with `large` also the large tiles of the tensor cores.
+/// Every technique that accepts the shape in this lane, wgmma with two sizes of tiles where the device has it; with
+/// `large` also the large tiles of the tensor cores.
 inline std::vector<Conv2dPlan> conv2d_plans(Conv2dProduct product, const Conv2dShape& s, Conv2dLane lane,
                                             bool large = false) {
   std::vector<Conv2dPlan> plans;
@@ -118,12 +120,19 @@ inline std::vector<Conv2dPlan> conv2d_plans(Conv2dProduct product, const Conv2dS
     if (conv2d_accepts(technique, product, s, lane)) plans.push_back({technique});
   }
   if (large && lane != Conv2dLane::kFp32) plans.push_back({Conv2dTechnique::kTensorCores, gpu::TileSize::kLarge});
+  if (conv2d_accepts(Conv2dTechnique::kWgmma, product, s, lane) && gpu::has_wgmma()) {
+    for (gpu::TileSize tile : {gpu::TileSize::kSmall, large ? gpu::TileSize::kLarge : gpu::TileSize::kMedium}) {
+      plans.push_back({Conv2dTechnique::kWgmma, tile});
+    }
+  }
   return plans;
 }
 
 inline std::string conv2d_label(const Conv2dShape& s, Conv2dPlan plan) {
   return conv2d_name(s) + " by " + conv2d_technique_name(plan.technique) +
-         (plan.tile == gpu::TileSize::kLarge ? ", large tiles" : "");
+         (plan.tile == gpu::TileSize::kLarge   ? ", large tiles"
+          : plan.tile == gpu::TileSize::kSmall ? ", small tiles"
+                                               : "");
 }
 
 /// Rounds as the storage type does.

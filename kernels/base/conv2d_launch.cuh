@@ -61,6 +61,9 @@ void conv2d_gather_on_tensor_cores(const Context& ctx, const Conv2dGathers<T>& p
 template <class T>
 void conv2d_gather_directly(const Context& ctx, const Conv2dGathers<T>& p);
 
+void conv2d_forward_by_wgmma(const Context& ctx, const Conv2dShape& s, const bf16* x, const bf16* w,
+                             const Conv2dEpilogue<bf16>& epilogue, Grad<bf16> y, gpu::TileSize tile);
+
 template <class T>
 void conv2d_weight_on_cuda_cores(const Context& ctx, const Conv2dWeightSlices<T>& p);
 template <class T>

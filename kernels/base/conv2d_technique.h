@@ -5,6 +5,7 @@
 
 #include <limits>
 
+#include "kernels/base/conv2d_box.h"
 #include "kernels/base/conv2d_gather.h"
 #include "kernels/base/gemm_cut.h"
 
@@ -16,15 +17,16 @@ enum class Conv2dTechnique : uint8_t {
   kDirect,       ///< each thread sums its outputs; for at most four channels in or out
   kCudaCores,    ///< implicit GEMM, float multiplied in full
   kTensorCores,  ///< implicit GEMM by mma.sync: bf16, or float rounded to tf32
+  kWgmma,        ///< the same of bf16, forward, by wgmma: for compute capability 9 (base/tensor_map.h: has_wgmma)
 };
 inline const char* conv2d_technique_name(Conv2dTechnique technique) {
-  constexpr const char* kNames[] = {"direct", "cuda cores", "tensor cores"};
+  constexpr const char* kNames[] = {"direct", "cuda cores", "tensor cores", "wgmma"};
   return kNames[static_cast<int>(technique)];
 }
 
 struct Conv2dPlan {
   Conv2dTechnique technique = Conv2dTechnique::kCudaCores;
-  gpu::TileSize tile = gpu::TileSize::kMedium;  ///< of kTensorCores: kMedium or kLarge
+  gpu::TileSize tile = gpu::TileSize::kMedium;  ///< of kTensorCores: kMedium or kLarge; of kWgmma: wgmma_columns()
 };
 
 /// What elements are multiplied as.
@@ -60,6 +62,9 @@ inline bool conv2d_direct_accepts(Conv2dProduct product, const Conv2dShape& s) {
 inline bool conv2d_accepts(Conv2dTechnique technique, Conv2dProduct product, const Conv2dShape& s, Conv2dLane lane) {
   if (technique == Conv2dTechnique::kTensorCores) return lane != Conv2dLane::kFp32;
   if (technique == Conv2dTechnique::kCudaCores) return lane != Conv2dLane::kBf16;
+  if (technique == Conv2dTechnique::kWgmma) {
+    return lane == Conv2dLane::kBf16 && product == Conv2dProduct::kForward && conv2d_wgmma_accepts(s);
+  }
   return conv2d_direct_accepts(product, s);
 }
 
@@ -80,6 +85,14 @@ inline Conv2dPlan conv2d_plan(Conv2dProduct product, const Conv2dShape& s, Conv2
   return {Conv2dTechnique::kTensorCores, large ? gpu::TileSize::kLarge : gpu::TileSize::kMedium};
 }
 
+/// The same where wgmma may be chosen.
+inline Conv2dPlan conv2d_plan_with_wgmma(Conv2dProduct product, const Conv2dShape& s, Conv2dLane lane) {
+  const Conv2dPlan plan = conv2d_plan(product, s, lane);
+  const bool portable = plan.technique == Conv2dTechnique::kTensorCores;
+  if (!portable || !conv2d_accepts(Conv2dTechnique::kWgmma, product, s, lane) || !conv2d_wgmma_pays(s)) return plan;
+  return {Conv2dTechnique::kWgmma, conv2d_wgmma_tile(s)};
+}
+
 /// The sum over pixels of backward_weight, cut so that few weights still fill a card: slice i has the pixels
 /// [i each, (i + 1) each). The same for every technique and lane.
 struct Conv2dSlices {
@@ -98,7 +111,12 @@ struct Conv2dSlices {
 
 namespace cuda {
 
-/// The products of conv2d.h by a technique that accepts them.
+/// Whether forward products, and gemm, may choose wgmma: where the device has it and HOURGLASS_WGMMA=1 asks for it. Off
+/// until a card has timed it.
+bool wgmma_chosen();
+
+/// The products of conv2d.h by a technique that accepts them. kWgmma copies from addresses that are multiples of 16;
+/// for others it is kTensorCores.
 template <class T>
 void conv2d_forward_by(Conv2dPlan plan, const Context& ctx, const Conv2dShape& s, const T* x, const T* w,
                        const Conv2dEpilogue<T>& epilogue, Grad<T> y);

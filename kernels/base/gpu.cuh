@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every kernel file includes: the portability layer between kernels and the CUDA toolkit. Two compilers read it:
 // nvcc, and g++ through the SIMT emulator (HOURGLASS_CUDA=EMULATED), which runs the very same .cu file on the CPU. It
-// is, with mma.cuh, the only place with PTX, `extern __shared__` and the launch API; kernels need nothing else from the
-// toolkit but the language (threadIdx, __shared__, __syncthreads, __shfl_*_sync, atomics).
+// is, with mma.cuh and hopper.cuh, the only place with PTX, `extern __shared__` and the launch API; kernels need nothing
+// else from the toolkit but the language (threadIdx, __shared__, __syncthreads, __shfl_*_sync, atomics).
 //
 // A kernel file:
 //
