@@ -17,11 +17,16 @@ template <class F>
 __device__ __forceinline__ void for_each_of_thread(const GroupNormShape& s, F f) {
   const int width = s.C / s.G, g = static_cast<int>(blockIdx.x % static_cast<unsigned>(s.G));
   const int64_t first = int64_t{blockIdx.x / static_cast<unsigned>(s.G)} * s.pixels * s.C + int64_t{g} * width;
-  const int64_t count = int64_t{s.pixels} * width;
-  for (int64_t e = threadIdx.x; e < count; e += kThreads) {
-    const int64_t p = e / width;
-    const int c = static_cast<int>(e - p * width);
+  const int thread = static_cast<int>(threadIdx.x), pixels_on = kThreads / width, channels_on = kThreads % width;
+  int64_t p = thread / width;
+  int c = thread % width;
+  while (p < s.pixels) {  // a division for each element would cost more than the element
     f(first + p * s.C + c, g * width + c);
+    p += pixels_on;
+    c += channels_on;
+    if (c < width) continue;
+    c -= width;
+    ++p;
   }
 }
 
@@ -104,15 +109,26 @@ __global__ void __launch_bounds__(kThreads)
   });
 }
 
-/// One thread a channel: the samples in their order.
+/// A lane has a channel, a warp every eighth sample; the warps' sums meet in order.
 __global__ void __launch_bounds__(kThreads)
     channel_sums_kernel(int N, int C, const ChannelSums* sums, Grad<float> dgamma, Grad<float> dbeta) {
-  const int64_t c = gpu::global_thread();
-  if (c >= C) return;
+  constexpr int kWarps = kThreads / gpu::kWarp;
+  __shared__ ChannelSums shared[kWarps][gpu::kWarp];
+  const int64_t c = int64_t{blockIdx.x} * gpu::kWarp + gpu::lane();
   ChannelSums total = {0, 0};
-  for (int64_t n = 0; n < N; ++n) {
-    total.dy_h += sums[n * C + c].dy_h;
-    total.dy += sums[n * C + c].dy;
+  if (c < C) {
+#pragma unroll 4
+    for (int64_t n = gpu::warp(); n < N; n += kWarps) {
+      total.dy_h += sums[n * C + c].dy_h;
+      total.dy += sums[n * C + c].dy;
+    }
+  }
+  shared[gpu::warp()][gpu::lane()] = total;
+  __syncthreads();
+  if (gpu::warp() > 0 || c >= C) return;
+  for (int warp = 1; warp < kWarps; ++warp) {
+    total.dy_h += shared[warp][gpu::lane()].dy_h;
+    total.dy += shared[warp][gpu::lane()].dy;
   }
   if (dgamma) write(dgamma.data[c], total.dy_h, dgamma.mode);
   if (dbeta) write(dbeta.data[c], total.dy, dbeta.mode);
@@ -142,8 +158,8 @@ void group_norm_backward(const Context& ctx, const GroupNormShape& s, const T* x
                 gpu::stream(ctx), s, x, gamma, mean, rstd, dy, sums, dx);
   }
   if (dgamma || dbeta) {
-    gpu::launch(channel_sums_kernel, gpu::ceil_div(s.C, kThreads), kThreads, 0, gpu::stream(ctx), empty ? 0 : s.N, s.C,
-                sums, dgamma, dbeta);
+    gpu::launch(channel_sums_kernel, gpu::ceil_div(s.C, gpu::kWarp), kThreads, 0, gpu::stream(ctx), empty ? 0 : s.N,
+                s.C, sums, dgamma, dbeta);
   }
 }
 
