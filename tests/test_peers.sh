@@ -31,7 +31,7 @@ import json, time, types
 import device_peer
 run = device_peer.Run(types.SimpleNamespace(limit=60, each=0.2, device="cpu", variants=["a", "b", "c", "d"]), "p", "1")
 run.attempt({"variant": "a"}, lambda: device_peer.result_of([1e-6, 4e-6, 2e-6]))
-def broken(): raise ValueError("no such mode\nand a long trace")
+def broken(): raise ValueError("it said:\n\nno such mode\nand a long trace")
 run.attempt({"variant": "b"}, broken)
 def slow():
     until = time.monotonic() + 20
@@ -51,7 +51,7 @@ for values in ([1.0] * 10, [float("nan")], [1.0, 2.0] * 5, [1.0, 2.0, 3.0, 3.0, 
 EOT
 check "the helpers run" exits 0
 check "a result has median, spread and blocks" says '"us": 2.0, "spread": 1.5, "blocks": 3}'
-check "what fails is a line with the first line of the reason" says '"variant": "b", "failed": "no such mode"}'
+check "what fails is a line with the start of the reason" says '"variant": "b", "failed": "it said: no such mode"}'
 check "what takes too long is given up" says '"variant": "c", "failed": "given up after 0 s"}'
 check "what has no time left is not run" says '"variant": "d", "failed": "not run: no time left"}'
 check "what is not asked for is left out" [ "${out/unwanted/}" = "$out" ]

@@ -81,7 +81,9 @@ def fresh(torch, compiles):
 
 
 def reason_of(error):
-    return (str(error) or repr(error)).strip().splitlines()[0]
+    """The first line, and the second where the first announces it."""
+    first, *rest = [line.strip() for line in (str(error) or repr(error)).splitlines() if line.strip()] or [repr(error)]
+    return " ".join([first, *rest[:1]]) if first.endswith(":") else first
 
 
 class OutOfTime(BaseException):

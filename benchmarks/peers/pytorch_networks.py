@@ -130,7 +130,7 @@ def make_vqvae(torch, memory):
         commitment = functional.mse_loss(z.float(), quantized)
         straight_through = z + (quantized.to(z.dtype) - z).detach()
         y = layers[1](straight_through.permute(0, 3, 1, 2)).float()
-        return functional.mse_loss(y, x.float()) + 0.25 * commitment, rows, index
+        return functional.mse_loss(y, x.float()) + 0.25 * commitment, rows.detach(), index
 
     def count(index):
         if device == "cpu":
@@ -140,7 +140,8 @@ def make_vqvae(torch, memory):
 
     def after(rows, index):
         with torch.no_grad():
-            counts.mul_(decay).add_(count(index), alpha=1 - decay)
+            chosen = count(index)
+            counts.mul_(decay).add_(chosen, alpha=1 - decay)
             sums.mul_(decay).add_(torch.zeros_like(sums).index_add_(0, index, rows), alpha=1 - decay)
             total = counts.sum()
             codebook.copy_(sums / ((counts + eps) * total / (total + codes * eps)).unsqueeze(1))
