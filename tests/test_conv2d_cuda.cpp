@@ -70,9 +70,12 @@ void expect_near(Lane lane, Draw draw) {
     for_each_conv2d_case([&](const Conv2dShape& s, bool large) {
       const auto o = conv2d_operands<T>(product, s, false, draw);
       const auto want = conv2d_reference(product, s, o);
-      const Tolerance tolerance = product == Product::kBackwardWeight ? cuda_tolerance<float>(terms(product, s))
-                                                                      : cuda_tolerance<T>(terms(product, s));
+      const int64_t K = terms(product, s);
       for (const Conv2dPlan plan : conv2d_plans(product, s, lane, large)) {
+        const Tolerance of_floats =
+            plan.technique == Conv2dTechnique::kTensorCores ? tensor_core_tolerance(K) : cuda_tolerance<float>(K);
+        const bool rounds = std::is_same_v<T, bf16> && product != Product::kBackwardWeight;
+        const Tolerance tolerance = rounds ? cuda_tolerance<T>(K) : of_floats;
         const auto got = conv2d_once(plan, with_math(cuda_context(), lane), product, s, o);
         expect_close(got, want, tolerance, conv2d_label(s, plan));
       }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the warp-wide matrix instructions compute. Source: PTX ISA, "Warp Level Matrix Instructions", fragments of
-// mma.m16n8k16, mma.m16n8k8 and ldmatrix. Sums run over k in order, in float; a tensor core has an order of its own.
+// mma.m16n8k16, mma.m16n8k8 and ldmatrix.
 #include "tests/simt/tensor_core.h"
 
 #include <bit>
@@ -8,6 +8,7 @@
 
 #include "tests/simt/report.h"
 #include "tests/simt/scheduler.h"
+#include "tests/simt/tensor_core_sum.h"
 
 namespace simt {
 namespace {
@@ -16,7 +17,7 @@ float from_tf32(uint32_t bits) { return std::bit_cast<float>(bits & 0xFFFFE000u)
 float from_bf16(uint32_t word, int half) { return std::bit_cast<float>(half ? word & 0xFFFF0000u : word << 16); }
 
 struct Matrices {
-  float a[16][16], b[8][16];  // b by columns
+  double a[16][16], b[8][16];  // b by columns
   int depth;
 };
 
@@ -39,13 +40,12 @@ void gather(const MatrixFragments& lane, int l, bool bf16, Matrices& m) {
   }
 }
 
+template <int kTerms>
 void accumulate(MatrixFragments& lane, int l, const Matrices& m) {
   const int g = l / 4, t = l % 4;
   for (int i = 0; i < 4; ++i) {
-    const float *row = m.a[g + 8 * (i / 2)], *column = m.b[2 * t + i % 2];
-    float sum = 0;
-    for (int k = 0; k < m.depth; ++k) sum += row[k] * column[k];
-    lane.d[i] += sum;
+    const double *row = m.a[g + 8 * (i / 2)], *column = m.b[2 * t + i % 2];
+    for (int k = 0; k < m.depth; k += kTerms) lane.d[i] = add_products<kTerms>(lane.d[i], row + k, column + k, 1);
   }
 }
 
@@ -53,7 +53,10 @@ void multiply(Warp& warp, bool bf16) {
   Matrices m;
   m.depth = bf16 ? 16 : 8;
   for (int l = 0; l < 32; ++l) gather(*static_cast<MatrixFragments*>(warp.lanes[l]->value), l, bf16, m);
-  for (int l = 0; l < 32; ++l) accumulate(*static_cast<MatrixFragments*>(warp.lanes[l]->value), l, m);
+  for (int l = 0; l < 32; ++l) {
+    MatrixFragments& lane = *static_cast<MatrixFragments*>(warp.lanes[l]->value);
+    bf16 ? accumulate<kTermsOfBf16>(lane, l, m) : accumulate<kTermsOfTf32>(lane, l, m);
+  }
 }
 
 void load(Warp& warp, bool transposed) {

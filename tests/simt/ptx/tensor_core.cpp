@@ -6,6 +6,7 @@
 
 #include "tests/simt/ptx/decode.h"
 #include "tests/simt/ptx/lanes.h"
+#include "tests/simt/tensor_core_sum.h"
 
 namespace simt::ptx {
 namespace {
@@ -42,7 +43,8 @@ float element(const Instruction& instruction, const Lanes& lanes, size_t first, 
 void multiply(const Instruction& i, Lanes& lanes) {
   const bool bf16 = i.mode != 0;
   const int depth = bf16 ? 16 : 8, per_word = bf16 ? 2 : 1;
-  float a[16][16], b[16][8], d[kLanes][4];
+  double a[16][16], b[16][8];
+  float d[kLanes][4];
   for (int l = 0; l < kLanes; ++l) {
     for (int k = 0; k < 4 * per_word; ++k) {
       const Place place = place_in_a(bf16, l, k);
@@ -56,9 +58,12 @@ void multiply(const Instruction& i, Lanes& lanes) {
   for (int l = 0; l < kLanes; ++l) {
     for (int k = 0; k < 4; ++k) {
       const Place place = place_in_d(l, k);
-      float sum = 0;
-      for (int inner = 0; inner < depth; ++inner) sum += a[place.row][inner] * b[inner][place.column];
-      d[l][k] = get<float>(lanes.column(i.in[static_cast<size_t>(6 + k)]), l) + sum;
+      float sum = get<float>(lanes.column(i.in[static_cast<size_t>(6 + k)]), l);
+      for (int at = 0; at < depth; at += bf16 ? kTermsOfBf16 : kTermsOfTf32) {
+        const double *row = a[place.row] + at, *column = &b[at][place.column];
+        sum = bf16 ? add_products<kTermsOfBf16>(sum, row, column, 8) : add_products<kTermsOfTf32>(sum, row, column, 8);
+      }
+      d[l][k] = sum;
     }
   }
   for (int l = 0; l < kLanes; ++l) {
