@@ -22,6 +22,7 @@
 #include <cuda_runtime.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -52,6 +53,12 @@ Tolerance cuda_tolerance([[maybe_unused]] int64_t K, double scale = 0) {
   }
 }
 
+/// Limit for sums of K exact products on tensor cores, of terms of either sign: every few terms are cut off toward zero
+/// (tests/simt/tensor_core_sum.h), which adds up; 2.7e-9 K measured so.
+inline Tolerance tensor_core_tolerance(int64_t K) {
+  return {std::max(fp32_tolerance(K).relative, 8e-9 * static_cast<double>(K))};
+}
+
 /// As a tf32 product sees a float that is finite: the nearest tf32, ties away from zero.
 inline float rounded_to_tf32(float v) {
   return std::bit_cast<float>((std::bit_cast<uint32_t>(v) + 0x1000u) & 0xFFFFE000u);
@@ -79,6 +86,13 @@ inline Context cuda_context() {
 
 inline void cuda_synchronize() { CUDA_CHECK(cudaStreamSynchronize(static_cast<cudaStream_t>(cuda_context().stream))); }
 
+/// A copy that kernels on any stream see. cudaMemcpy may come back once the bytes are staged, and no non-blocking
+/// stream waits for their way to the device.
+inline void copy_in(void* to, const void* from, size_t bytes) {
+  CUDA_CHECK(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice));
+  CUDA_CHECK(cudaStreamSynchronize(nullptr));
+}
+
 /// n elements of device memory between guard words. Under AddressSanitizer and the access checker the allocation ends
 /// where the array ends, so that a read beyond it is found too; to the checker nothing but what the constructor of a
 /// copy or a kernel writes is initialised.
@@ -94,7 +108,7 @@ class DeviceArray {
     constexpr bool kIsFloat = std::is_floating_point_v<T> || std::is_same_v<T, bf16>;
     std::fill_n(image.begin() + static_cast<std::ptrdiff_t>(kGuard) + offset * static_cast<int64_t>(sizeof(T)), bytes,
                 kIsFloat ? 0xFF : 0x5A);
-    CUDA_CHECK(cudaMemcpy(memory_, image.data(), image.size(), cudaMemcpyHostToDevice));
+    copy_in(memory_, image.data(), image.size());
 #if defined(HOURGLASS_CUDA_EMULATED)
     simt::forget_contents(memory_, image.size());
 #endif
@@ -103,7 +117,7 @@ class DeviceArray {
   explicit DeviceArray(const std::vector<T>& values, int offset = 0)
       : DeviceArray(static_cast<int64_t>(values.size()), offset) {
     if (values.empty()) return;
-    CUDA_CHECK(cudaMemcpy(data(), values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice));
+    copy_in(data(), values.data(), values.size() * sizeof(T));
   }
   DeviceArray(const DeviceArray&) = delete;
   DeviceArray& operator=(const DeviceArray&) = delete;

@@ -271,7 +271,8 @@ TEST_F(GemmCuda, TheLibraryPlansBeforeACapture) {
   EXPECT_EQ(plans(), 0);
   multiply();
   EXPECT_EQ(plans(), 1);
-  CUDA_CHECK(cudaMemset(c.data(), 0, sizeof(float) * static_cast<size_t>(c_size(s))));
+  const size_t bytes = sizeof(float) * static_cast<size_t>(c_size(s));
+  CUDA_CHECK(cudaMemsetAsync(c.data(), 0, bytes, static_cast<cudaStream_t>(ctx.stream)));
   cuda::begin_capture(ctx.stream);
   multiply();
   int nodes = 0;

@@ -26,7 +26,8 @@ Found find(CodebookSearch search, const NearestCodebookShape& s, const CodebookD
     DeviceArray<int32_t> index(s.N);
     DeviceArray<float> distance(s.N);
     DeviceArray<char> scratch(static_cast<int64_t>(cuda::nearest_codebook_scratch_bytes(ctx, s)));
-    if (held) CUDA_CHECK(cudaMemset(scratch.data(), *held, static_cast<size_t>(scratch.size())));
+    const auto stream = static_cast<cudaStream_t>(ctx.stream);
+    if (held) CUDA_CHECK(cudaMemsetAsync(scratch.data(), *held, static_cast<size_t>(scratch.size()), stream));
     DeviceArray<Fault> fault(std::vector<Fault>{before});
     cuda::nearest_codebook(ctx, s, x.data(), codebook.data(), scratch.data(), index.data(), distance.data(),
                            FaultReport{fault.data(), step.data()}, search);
