@@ -57,7 +57,8 @@ list(FILTER kernel_sources INCLUDE REGEX "^[a-z0-9_]+\\.cu$")
 # which is what runs, those kernels are empty. The tests of PTX leave them out, since the card is then one of 8.0.
 list(FILTER kernel_sources EXCLUDE REGEX "_wgmma\\.cu$")
 list(TRANSFORM kernel_sources PREPEND ${PROJECT_SOURCE_DIR}/kernels/)
-set(wrapper_sources ${CMAKE_CURRENT_SOURCE_DIR}/test_gpu.cu ${CMAKE_CURRENT_SOURCE_DIR}/test_mma.cu)
+set(wrapper_sources ${CMAKE_CURRENT_SOURCE_DIR}/test_gpu.cu ${CMAKE_CURRENT_SOURCE_DIR}/test_mma.cu
+  ${CMAKE_CURRENT_SOURCE_DIR}/test_execution.cu)
 hourglass_ptx(wrappers_80 80 ${wrapper_sources})
 hourglass_ptx(wrappers_90a 90a ${wrapper_sources})
 hourglass_ptx(kernels 80 ${kernel_sources})
@@ -81,6 +82,7 @@ function(hourglass_ptx_test name folder filter)
 endfunction()
 foreach(architecture 80 90a)
   hourglass_ptx_test(gpu wrappers_${architecture} *)
+  hourglass_ptx_test(execution wrappers_${architecture} *)
   # Not those that plant faults, which only the emulator compiles.
   hourglass_ptx_test(mma wrappers_${architecture} -*CopiesNeedAWait*:*AWarpMultiplies*)
 endforeach()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // mma.cuh against its definition: whole matrices go through fragments and must come out as a plain product. Like
 // test_gpu.cu it holds the device to the emulator.
+#include <cmath>
 #include <set>
 
 #include "kernels/base/mma.cuh"
@@ -81,6 +82,48 @@ TEST_F(Mma, ProductsOfBf16) {
 TEST_F(Mma, ProductsOfTf32) {
   const auto a = random_integers<float>(16 * 8, 1), b = random_integers<float>(8 * 8, 2);
   expect_close(multiply(multiply_tf32_kernel, a, b), product(a, b, 8), exact());
+}
+
+/// Sums on tensor cores cut off where floats would round (tests/simt/tensor_core_sum.h), no earlier than supposed
+/// there: of terms below the last bit of the largest, one more bit counts.
+TEST_F(Mma, SumsAreCutOffBehindOneMoreBit) {
+  std::vector<bf16> a(16 * 16), b(16 * 8);
+  a[0] = bf16(1.0f);
+  for (int k = 1; k < 16; ++k) a[k] = bf16(0x1p-24f);
+  for (int k = 0; k < 16; ++k) b[k * 8] = bf16(1.0f);
+  const double exact = 1 + 15 * 0x1p-24, got = multiply(multiply_bf16_kernel, a, b)[0];  // lane 0 begins at 0
+  EXPECT_GE(got, 1 + 7 * 0x1p-24 - 0x1p-24) << "of the first eight at least";
+  EXPECT_LE(got, exact + 0x1p-23);
+  const auto positive = random_values<bf16>(16 * 16, 9, 0, 1), others = random_values<bf16>(16 * 8, 10, 0, 1);
+  const auto sums = multiply(multiply_bf16_kernel, positive, others);
+  const auto want = product(positive, others, 16);
+  for (size_t i = 0; i < want.size(); ++i) {
+    // Two steps, each with nine terms that lose a bit at most, and one cut of the result.
+    EXPECT_LE(std::abs(sums[i] - want[i]), 2 * (9 * 0x1p-24 + 0x1p-23) * want[i]) << i;
+  }
+}
+
+TEST_F(Mma, WhatIsNotFiniteStaysSo) {
+  std::vector<bf16> a(16 * 16, bf16(1.0f)), b(16 * 8, bf16(1.0f));
+  a[2 * 16 + 5] = bf16(NAN);
+  a[3 * 16 + 9] = bf16(INFINITY);
+  a[4 * 16] = bf16(INFINITY);
+  a[4 * 16 + 15] = bf16(-INFINITY);
+  a[5 * 16] = bf16(3e38f);
+  a[5 * 16 + 1] = bf16(3e38f);
+  const auto d = multiply(multiply_bf16_kernel, a, b);
+  std::vector<float> c(16 * 8, 1.0f), e(8 * 8, 1.0f);
+  c[2 * 8 + 5] = NAN;
+  c[3 * 8 + 1] = INFINITY;
+  const auto f = multiply(multiply_tf32_kernel, c, e);
+  for (int column = 0; column < 8; ++column) {
+    EXPECT_TRUE(std::isfinite(d[8 + column]) && std::isfinite(f[8 + column]));
+    EXPECT_TRUE(std::isnan(d[16 + column]) && std::isnan(f[16 + column])) << column;
+    EXPECT_EQ(d[24 + column], INFINITY);
+    EXPECT_EQ(f[24 + column], INFINITY);
+    EXPECT_TRUE(std::isnan(d[32 + column])) << "infinity minus infinity";
+    EXPECT_EQ(d[40 + column], INFINITY) << "beyond the largest float";
+  }
 }
 
 __global__ void round_kernel(uint32_t* out, const uint32_t* in) { out[threadIdx.x] = gpu::to_tf32(in[threadIdx.x]); }
