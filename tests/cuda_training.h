@@ -61,8 +61,4 @@ inline TrainerOptions options_with(OptimizerKind kind) {
   return options;
 }
 
-/// Convolutions of few channels and of many, their transposes, both norms, and what lies between them.
-inline const char* const kConvolutionalEncoders[] = {"conv 8 4 2; conv 16 4 2", "conv 6 3; max-pool 2; dense 20",
-                                                     "conv 8 4 2 batch-norm; conv 8 4 2 group-norm:4"};
-
 }  // namespace hourglass::test
