@@ -201,12 +201,12 @@ constexpr int64_t kFewSteps = 10;
 
 /// Of the curve, and of the gradients' norms in its first steps. Within a few steps the two devices part by rounding
 /// alone. Later the kinks of relu, and vectors that choose between two codes, multiply it, and that of the norms sooner
-/// than the loss's: on the CPU a learning rate larger by 3e-7 changes 100 steps by 4e-4, with codes by 2e-3.
+/// than the loss's: on the CPU a learning rate larger by 3e-7 changes 100 steps by 4e-4, with codes by 1e-2.
 std::pair<double, double> tolerances(const ModelRun& run, Precision precision, bool few_steps) {
   const bool codes = run.options.is_vqvae();
   switch (precision) {
     case Precision::kFp32:
-      return few_steps ? std::pair{5e-6, 1e-5} : std::pair{codes ? 5e-3 : 1e-3, 1e-3};
+      return few_steps ? std::pair{5e-6, 1e-5} : std::pair{codes ? 3e-2 : 1e-3, 1e-3};
     case Precision::kTf32:
       return few_steps ? std::pair{1e-3, 2e-3} : std::pair{codes ? 6e-2 : 3e-3, 1e-2};
     case Precision::kBf16:
