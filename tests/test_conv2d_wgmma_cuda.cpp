@@ -154,10 +154,11 @@ TEST_F(Conv2dWgmma, IsChosenWhenItIsAskedFor) {
   EXPECT_EQ(technique(conv2d_case(128, 16, 16, 256, 256, 4, 2, 1), Conv2dLane::kTf32), Conv2dTechnique::kTensorCores);
   EXPECT_EQ(technique(conv2d_case(128, 28, 28, 1, 32, 3, 1, 1)), Conv2dTechnique::kDirect);
   EXPECT_EQ(technique(conv2d_case(128, 28, 28, 8, 32, 3, 1, 1)), Conv2dTechnique::kTensorCores) << "64 channels for 8";
+  EXPECT_EQ(technique(conv2d_case(65, 8, 16, 64, 64, 3, 1, 1)), Conv2dTechnique::kTensorCores) << "65 blocks";
 }
 
 TEST_F(Conv2dWgmma, ServesTheOperationsOnceChosen) {
-  const Conv2dShape s = conv2d_case(2, 8, 8, 64, 64, 3, 1, 1);
+  const Conv2dShape s = conv2d_case(66, 8, 16, 64, 64, 1);
   const auto o = conv2d_operands<bf16>(Product::kForward, s, false, whole);
   const auto forward = [&] {
     const DeviceArray<bf16> x(o.x), w(o.w);
@@ -182,7 +183,7 @@ TEST_F(Conv2dWgmma, ServesTheOperationsOnceChosen) {
 
 TEST_F(Conv2dWgmma, MultipliesMatrices) {
   const Asked asked("1");
-  for (const GemmShape& s : {GemmShape{128, 64, 64, false, true}, GemmShape{200, 100, 328, false, true},
+  for (const GemmShape& s : {GemmShape{8400, 60, 64, false, true}, GemmShape{200, 100, 328, false, true},
                              GemmShape{65, 260, 72, false, true}, GemmShape{129, 61, 200, false, true}}) {
     const auto a = whole(int64_t{s.M} * s.K, 1), b = whole(int64_t{s.N} * s.K, 2);
     std::vector<double> want(static_cast<size_t>(s.M) * static_cast<size_t>(s.N));

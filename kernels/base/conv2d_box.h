@@ -68,14 +68,15 @@ inline gpu::TileSize conv2d_wgmma_tile(const Conv2dShape& s) {
   const bool fills = s.K % 256 == 0 && wide >= 2 * gpu::detail::kMultiprocessors;
   return fills ? gpu::TileSize::kLarge : gpu::TileSize::kMedium;
 }
-/// Whether no more is computed in vain, in channels, columns and pixels beyond the last, than the faster instruction
-/// makes up for: up to as much again. A guess until a card has timed it.
+/// Whether the tiles are enough for half of a card, and no more is computed in vain, in channels, columns and pixels
+/// beyond the last, than the faster instruction makes up for: up to as much again. A guess until a card has timed it.
 inline bool conv2d_wgmma_pays(const Conv2dShape& s) {
   using gpu::detail::divide_up;
   const int columns = wgmma_columns(conv2d_wgmma_tile(s));
-  const double done = 1.0 * static_cast<double>(pixel_box(s).boxes(s)) * kBoxPixels * divide_up(s.K, columns) *
-                      columns * divide_up(s.C, kBoxChannels) * kBoxChannels;
-  return done <= 2.0 * s.N * s.P * s.Q * s.K * s.C;
+  const int64_t blocks = pixel_box(s).boxes(s) * divide_up(s.K, columns);
+  const double done =
+      1.0 * static_cast<double>(blocks) * kBoxPixels * columns * divide_up(s.C, kBoxChannels) * kBoxChannels;
+  return blocks >= gpu::detail::kMultiprocessors / 2 && done <= 2.0 * s.N * s.P * s.Q * s.K * s.C;
 }
 
 /// The blocks of one launch. Bands of kBand boxes take all their columns before the next band begins, so that what runs
