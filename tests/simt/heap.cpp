@@ -144,6 +144,15 @@ bool is_pageable(const void* pointer, size_t bytes) {
   return !is_device_memory(pointer, bytes) && !is_pinned_memory(pointer, bytes);
 }
 
+/// A copy that has read `from` when this returns, and writes `to` in its turn.
+cudaError_t push_staged(void* to, const void* from, size_t bytes, cudaStream_t stream) {
+  const auto* first = static_cast<const unsigned char*>(from);
+  return push(stream, cudaGraphNodeTypeMemcpy, [to, staged = std::vector<unsigned char>(first, first + bytes)] {
+    std::memcpy(to, staged.data(), staged.size());
+    mark_written(to, staged.size());
+  });
+}
+
 }  // namespace
 
 bool is_device_memory(const void* pointer, size_t bytes) { return device_heap().contains(pointer, bytes); }
@@ -172,6 +181,7 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   return cudaSuccess;
 }
 
+/// From pageable memory it returns when the bytes are staged: they arrive in the order of the default stream.
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
   if (const cudaError_t refused = refuse_during_capture()) return refused;
   ++counters().synchronizations;
@@ -179,6 +189,7 @@ cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind 
   if (const cudaError_t fault = device_fault()) return fault;
   if (bytes == 0) return cudaSuccess;
   if (const cudaError_t error = check_copy(to, from, bytes, kind)) return remember(error);
+  if (is_pageable(from, bytes) && is_device_memory(to, bytes)) return push_staged(to, from, bytes, nullptr);
   std::memcpy(to, from, bytes);
   mark_written(to, bytes);
   return cudaSuccess;
@@ -194,13 +205,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   if (target.capture && (reads_pageable || writes_pageable)) {
     return invalidate(*target.capture, cudaErrorStreamCaptureUnsupported);
   }
-  if (reads_pageable) {
-    const auto* first = static_cast<const unsigned char*>(from);
-    return push(stream, cudaGraphNodeTypeMemcpy, [to, staged = std::vector<unsigned char>(first, first + bytes)] {
-      std::memcpy(to, staged.data(), staged.size());
-      mark_written(to, staged.size());
-    });
-  }
+  if (reads_pageable) return push_staged(to, from, bytes, stream);
   const cudaError_t error = push(stream, cudaGraphNodeTypeMemcpy, [=] {
     std::memmove(to, from, bytes);
     mark_written(to, bytes);

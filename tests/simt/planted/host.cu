@@ -96,6 +96,17 @@ Outcome buffer_refilled_too_early(bool planted) {
   return {x.values(), ramp(kThreads)};
 }
 
+Outcome input_on_its_way(bool planted) {
+  const Stream stream;
+  const Array<> x(Floats(kThreads, 0)), y(kThreads);
+  const Floats input = ramp(kThreads);
+  static_cast<void>(cudaMemcpy(x.data(), input.data(), x.bytes(), cudaMemcpyHostToDevice));
+  if (!planted) static_cast<void>(cudaStreamSynchronize(nullptr));
+  gpu::launch(copy_kernel, 1, kThreads, 0, stream, x.data(), y.data(), kThreads);
+  static_cast<void>(cudaStreamSynchronize(stream));
+  return {y.values(), input};
+}
+
 Outcome allocation_in_capture(bool planted) {
   const Stream stream;
   float* memory = nullptr;
@@ -130,6 +141,8 @@ std::vector<PlantedBug> planted_host() {
        "wrong differs", "wrong differs", missing_event},
       {"buffer_refilled_too_early", "a pinned buffer refilled before its copy has run", "wrong differs",
        "wrong differs", "wrong differs", buffer_refilled_too_early},
+      {"input_on_its_way", "a non-blocking stream reads what `cudaMemcpy` has staged, and not yet brought",
+       "wrong differs", "wrong differs", "wrong differs", input_on_its_way},
       {"allocation_in_capture", "`cudaMalloc` while a graph is captured", "refused", "refused", "refused",
        allocation_in_capture},
       {"too_much_shared", "300 KiB of dynamic shared memory", "refused", "refused", "refused", too_much_shared},

@@ -49,6 +49,7 @@ class Array {
   explicit Array(size_t n) : size_(n) { static_cast<void>(cudaMalloc(&data_, n * sizeof(T))); }
   explicit Array(const std::vector<T>& values) : Array(values.size()) {
     static_cast<void>(cudaMemcpy(data_, values.data(), size_ * sizeof(T), cudaMemcpyHostToDevice));
+    static_cast<void>(cudaStreamSynchronize(nullptr));  // for streams that do not wait for the default one
   }
   Array(const Array&) = delete;
   Array& operator=(const Array&) = delete;
