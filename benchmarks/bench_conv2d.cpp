@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sweep of tests/cases/conv2d.h: each product raw, and with bias and relu. HOURGLASS_CONV2D_GFLOP (8) bounds the
-// work of a product: the batch of larger shapes is cut to fit, and the name of a case says the batch it ran.
+// work of a product on the CPU: the batch of larger shapes is cut to fit, and the name of a case says the batch it ran.
+// Of cuDNN the label names the algorithm or engine that won; HOURGLASS_CUDNN_SECONDS (1) bounds the search for engines.
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
@@ -93,10 +94,10 @@ void add_shape(const NamedConv2dShape& named, double limit) {
 template <class T>
 struct DeviceLayer {
   DeviceLayer(const Context& ctx, const Conv2dShape& s)
-      : x(values<T>(ctx, int64_t{s.N} * s.H * s.W * s.C, 1)),
-        w(values<T>(ctx, int64_t{s.K} * s.R * s.S * s.C, 2)),
-        y(values<T>(ctx, int64_t{s.N} * s.P * s.Q * s.K, 3)),
-        bias(values<T>(ctx, std::max(s.C, s.K), 4)),
+      : x(random<T>(ctx, int64_t{s.N} * s.H * s.W * s.C, 1)),
+        w(random<T>(ctx, int64_t{s.K} * s.R * s.S * s.C, 2)),
+        y(random<T>(ctx, int64_t{s.N} * s.P * s.Q * s.K, 3)),
+        bias(random<T>(ctx, std::max(s.C, s.K), 4)),
         out(zeros<T>(ctx, std::max(int64_t{s.N} * s.H * s.W * s.C, int64_t{s.N} * s.P * s.Q * s.K))),
         dw(zeros<float>(ctx, int64_t{s.K} * s.R * s.S * s.C)),
         scratch(zeros<float>(ctx,
@@ -153,7 +154,13 @@ void add_on_device(const NamedConv2dShape& named, Conv2dLane lane, const char* t
 #endif
 
 #if defined(HOURGLASS_HAS_CUDNN)
-/// The rival, as fast as its exhaustive search finds. Its gradient of the weight has the storage type.
+double cudnn_seconds() {
+  const char* given = std::getenv("HOURGLASS_CUDNN_SECONDS");
+  return given ? std::atof(given) : 1;
+}
+
+/// The rival, as fast as its exhaustive search finds. Its gradient of the weight has the storage type. All sets of
+/// buffers share one search and one workspace.
 template <class T>
 void add_cudnn(const NamedConv2dShape& named, Conv2dLane lane, const char* type) {
   const Conv2dShape s = named.shape;
@@ -163,19 +170,28 @@ void add_cudnn(const NamedConv2dShape& named, Conv2dLane lane, const char* type)
     const auto product = static_cast<Conv2dProduct>(i);
     for (bool fused : {false, true}) {
       if (fused && product != Conv2dProduct::kForward) continue;
+      const auto found = std::make_shared<std::weak_ptr<CudnnConv2d<T>>>();
+      const auto prepare = [=](Context ctx) {
+        ctx.math = lane == Conv2dLane::kTf32 ? Math::kTf32 : Math::kFp32;
+        const DeviceLayer<T> layer(ctx, s);
+        const auto dw = zeros<T>(ctx, int64_t{s.K} * s.R * s.S * s.C);
+        const bool weight = product == Conv2dProduct::kBackwardWeight;
+        const T* in = product == Conv2dProduct::kBackwardInput ? layer.y.data() : layer.x.data();
+        const T* other = weight ? layer.y.data() : layer.w.data();
+        T* out = weight ? dw.data() : layer.out.data();
+        auto cudnn = found->lock();
+        if (!cudnn) {  // with bias and relu cuDNN has one algorithm
+          cudnn = std::make_shared<CudnnConv2d<T>>(ctx, product, s, in, other, out, fused ? 0 : cudnn_seconds());
+          *found = cudnn;
+        }
+        return [=, dw = dw] {
+          fused ? cudnn->run_bias_relu(in, other, layer.bias.data(), out) : cudnn->run(in, other, out);
+        };
+      };
       add_device({kOps[i], fused ? "cudnn-bias-relu" : "cudnn", named.name, type}, work,
-                 sizeof(T) == 2 ? Dtype::kBF16 : Dtype::kF32, [=](Context ctx) {
-                   ctx.math = lane == Conv2dLane::kTf32 ? Math::kTf32 : Math::kFp32;
-                   const DeviceLayer<T> layer(ctx, s);
-                   const auto dw = zeros<T>(ctx, int64_t{s.K} * s.R * s.S * s.C);
-                   const bool weight = product == Conv2dProduct::kBackwardWeight;
-                   const T* in = product == Conv2dProduct::kBackwardInput ? layer.y.data() : layer.x.data();
-                   const T* other = weight ? layer.y.data() : layer.w.data();
-                   T* out = weight ? dw.data() : layer.out.data();
-                   const auto cudnn = std::make_shared<CudnnConv2d<T>>(ctx, product, s, in, other, out);
-                   return [=, dw = dw] {
-                     fused ? cudnn->run_bias_relu(in, other, layer.bias.data(), out) : cudnn->run(in, other, out);
-                   };
+                 sizeof(T) == 2 ? Dtype::kBF16 : Dtype::kF32, prepare, [=] {
+                   const auto cudnn = found->lock();
+                   return fused || !cudnn ? std::string() : cudnn->name();
                  });
     }
   }

@@ -4,8 +4,10 @@
 #include <cuda_runtime.h>
 #include <cudnn.h>
 
+#include <limits>
 #include <string>
 
+#include "benchmarks/cudnn_engines.h"
 #include "kernels/base/bf16.h"
 #include "kernels/base/cuda_check.h"
 
@@ -32,7 +34,9 @@ struct CudnnConv2d<T>::Plan {
   cudnnFilterDescriptor_t w = nullptr;
   cudnnConvolutionDescriptor_t convolution = nullptr;
   cudnnActivationDescriptor_t relu = nullptr;
-  int algorithm = 0;
+  bool strict = false;
+  int algorithm = -1;                   ///< none
+  std::unique_ptr<CudnnEngine> engine;  ///< where it is faster
   void* workspace = nullptr;
 
   explicit Plan(Conv2dProduct product_) : product(product_) {}
@@ -53,7 +57,7 @@ struct CudnnConv2d<T>::Plan {
     CUDNN_CHECK(cudnnSetFilter4dDescriptor(w, kType, CUDNN_TENSOR_NHWC, s.K, s.C, s.R, s.S));
     CUDNN_CHECK(cudnnSetConvolution2dDescriptor(convolution, s.pad_h, s.pad_w, s.stride_h, s.stride_w, s.dilation_h,
                                                 s.dilation_w, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT));
-    const bool strict = sizeof(T) == 4 && ctx.math == Math::kFp32;
+    strict = sizeof(T) == 4 && ctx.math == Math::kFp32;
     CUDNN_CHECK(cudnnSetConvolutionMathType(convolution, strict ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH));
     CUDNN_CHECK(cudnnSetActivationDescriptor(relu, CUDNN_ACTIVATION_RELU, CUDNN_NOT_PROPAGATE_NAN, 0));
     int n = 0, k = 0, p = 0, q = 0;
@@ -62,6 +66,7 @@ struct CudnnConv2d<T>::Plan {
     CUDA_CHECK(cudaMalloc(&workspace, kWorkspace));
   }
   ~Plan() {
+    engine.reset();
     static_cast<void>(cudaFree(workspace));
     if (relu) cudnnDestroyActivationDescriptor(relu);
     if (convolution) cudnnDestroyConvolutionDescriptor(convolution);
@@ -74,41 +79,59 @@ struct CudnnConv2d<T>::Plan {
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
 
-  /// Takes the fastest of the algorithms found.
+  /// Takes the fastest of the algorithms found; its milliseconds, infinity if there is none.
   template <class Found, class Search>
-  void choose(Search search) {
+  double choose(Search search) {
     Found found[kAlgorithms];
     int count = 0;
-    CUDNN_CHECK(search(&count, found));
-    if (count == 0 || found[0].status != CUDNN_STATUS_SUCCESS) throw Error(Exit::kUsage, "cuDNN: no algorithm");
-    algorithm = static_cast<int>(found[0].algo);
-    CUDNN_CHECK(cudnnSetConvolutionMathType(convolution, found[0].mathType));
+    if (search(&count, found) != CUDNN_STATUS_SUCCESS) count = 0;
+    for (int i = 0; i < count; ++i) {  // the fastest first
+      if (found[i].status != CUDNN_STATUS_SUCCESS || found[i].memory > kWorkspace) continue;
+      if (strict && found[i].mathType != CUDNN_FMA_MATH && found[i].mathType != CUDNN_DEFAULT_MATH) continue;
+      algorithm = static_cast<int>(found[i].algo);
+      CUDNN_CHECK(cudnnSetConvolutionMathType(convolution, strict ? CUDNN_FMA_MATH : found[i].mathType));
+      return static_cast<double>(found[i].time);
+    }
+    return std::numeric_limits<double>::infinity();
   }
-  void search(const T* in, const T* other, T* out) {
+  double search_algorithms(const T* in, const T* other, T* out) {
     if (product == Conv2dProduct::kForward) {
-      choose<cudnnConvolutionFwdAlgoPerf_t>([&](int* count, auto* found) {
+      return choose<cudnnConvolutionFwdAlgoPerf_t>([&](int* count, auto* found) {
         return cudnnFindConvolutionForwardAlgorithmEx(handle, x, in, w, other, convolution, y, out, kAlgorithms, count,
                                                       found, workspace, kWorkspace);
       });
-    } else if (product == Conv2dProduct::kBackwardInput) {
-      choose<cudnnConvolutionBwdDataAlgoPerf_t>([&](int* count, auto* found) {
+    }
+    if (product == Conv2dProduct::kBackwardInput) {
+      return choose<cudnnConvolutionBwdDataAlgoPerf_t>([&](int* count, auto* found) {
         return cudnnFindConvolutionBackwardDataAlgorithmEx(handle, w, other, y, in, convolution, x, out, kAlgorithms,
                                                            count, found, workspace, kWorkspace);
       });
-    } else {
-      choose<cudnnConvolutionBwdFilterAlgoPerf_t>([&](int* count, auto* found) {
-        return cudnnFindConvolutionBackwardFilterAlgorithmEx(handle, x, in, y, other, convolution, w, out, kAlgorithms,
-                                                             count, found, workspace, kWorkspace);
-      });
     }
+    return choose<cudnnConvolutionBwdFilterAlgoPerf_t>([&](int* count, auto* found) {
+      return cudnnFindConvolutionBackwardFilterAlgorithmEx(handle, x, in, y, other, convolution, w, out, kAlgorithms,
+                                                           count, found, workspace, kWorkspace);
+    });
+  }
+  void search(const Context& ctx, const Conv2dShape& s, const T* in, const T* other, T* out, double seconds) {
+    const double milliseconds = search_algorithms(in, other, out);
+    constexpr auto kType = sizeof(T) == 2 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
+    try {
+      const CudnnSearch all{handle, ctx.stream, product, s,         kType,      strict,
+                            in,     other,      out,     workspace, kWorkspace, seconds};
+      if (seconds > 0) engine = CudnnEngine::fastest(all);
+    } catch (const Error&) {  // a product that the graph API does not take
+      if (algorithm < 0) throw;
+    }
+    if (engine && engine->milliseconds() >= milliseconds) engine.reset();
+    if (!engine && algorithm < 0) throw Error(Exit::kUsage, "cuDNN: neither an algorithm nor an engine");
   }
 };
 
 template <class T>
 CudnnConv2d<T>::CudnnConv2d(const Context& ctx, Conv2dProduct product, const Conv2dShape& s, const T* in,
-                            const T* other, T* out)
+                            const T* other, T* out, double seconds)
     : plan_(std::make_unique<Plan>(ctx, product, s)) {
-  plan_->search(in, other, out);
+  plan_->search(ctx, s, in, other, out, seconds);
 }
 template <class T>
 CudnnConv2d<T>::~CudnnConv2d() = default;
@@ -116,6 +139,7 @@ CudnnConv2d<T>::~CudnnConv2d() = default;
 template <class T>
 void CudnnConv2d<T>::run(const T* in, const T* other, T* out) const {
   const Plan& p = *plan_;
+  if (p.engine) return p.engine->run(in, other, out);
   if (p.product == Conv2dProduct::kForward) {
     CUDNN_CHECK(cudnnConvolutionForward(p.handle, &kOne, p.x, in, p.w, other, p.convolution,
                                         static_cast<cudnnConvolutionFwdAlgo_t>(p.algorithm), p.workspace, kWorkspace,
@@ -129,6 +153,11 @@ void CudnnConv2d<T>::run(const T* in, const T* other, T* out) const {
                                                static_cast<cudnnConvolutionBwdFilterAlgo_t>(p.algorithm), p.workspace,
                                                kWorkspace, &kZero, p.w, out));
   }
+}
+
+template <class T>
+std::string CudnnConv2d<T>::name() const {
+  return plan_->engine ? plan_->engine->name() : "algorithm " + std::to_string(plan_->algorithm);
 }
 
 template <class T>

@@ -89,6 +89,17 @@ class Array {
     data_ = std::shared_ptr<T>(static_cast<T*>(memory), [](T* p) { cuda::release(p); });
     if (size_) cuda::copy_to_device(ctx.stream, memory, host.data(), size_ * sizeof(T));
   }
+  /// `size` elements of the device, all zero, or of random signs and mantissas.
+  static Array on_device(const Context& ctx, int64_t size, bool random) {
+    Array array(ctx, {});
+    array.size_ = static_cast<size_t>(size);
+    const size_t bytes = std::max<size_t>(4, (array.size_ * sizeof(T) + 3) / 4 * 4);
+    void* memory = cuda::allocate(bytes);
+    if (!memory) throw Error(Exit::kDevice, "benchmark: too little device memory");
+    array.data_ = std::shared_ptr<T>(static_cast<T*>(memory), [](T* p) { cuda::release(p); });
+    random ? device_fill_random(memory, static_cast<int64_t>(bytes)) : cuda::zero(ctx.stream, memory, bytes);
+    return array;
+  }
   T* data() const { return data_.get(); }
   size_t size() const { return size_; }
 
@@ -101,8 +112,14 @@ template <class T>
 Array<T> values(const Context& ctx, int64_t n, uint64_t seed = 1, double low = -1, double high = 1) {
   return {ctx, values<T>(n, seed, low, high)};
 }
+/// The same where seconds would pass before hundreds of megabytes were made on the host.
+template <class T>
+Array<T> random(const Context& ctx, int64_t n, uint64_t seed) {
+  return ctx.device == Device::kCuda && !kEmulated ? Array<T>::on_device(ctx, n, true) : values<T>(ctx, n, seed);
+}
 template <class T>
 Array<T> zeros(const Context& ctx, int64_t n) {
+  if (ctx.device == Device::kCuda) return Array<T>::on_device(ctx, n, false);
   return {ctx, std::vector<T>(static_cast<size_t>(n))};
 }
 /// One scalar or struct behind a pointer, as kernels read steps, faults and rates.
@@ -124,13 +141,14 @@ struct Work {
 };
 
 /// Reports what a call's work amounts to a second.
-inline void report(benchmark::State& state, Work work, double calls_per_second, double peak, double copy) {
+inline void report(benchmark::State& state, Work work, const std::string& note, double calls_per_second, double peak,
+                   double copy) {
   const double compute = work.flops > 0 ? work.flops / peak : 0, memory = work.bytes > 0 ? work.bytes / copy : 0;
   if (work.flops > 0) state.counters["GFLOP/s"] = work.flops * 1e-9 * calls_per_second;
   if (work.bytes > 0) state.counters["GB/s"] = work.bytes * 1e-9 * calls_per_second;
   if (compute <= 0 && memory <= 0) return;
   state.counters["roofline_%"] = 100 * std::max(compute, memory) * calls_per_second;
-  state.SetLabel(compute > memory ? "of peak" : "of copy");
+  state.SetLabel((compute > memory ? "of peak" : "of copy") + (note.empty() ? "" : "; " + note));
 }
 
 /// Times `body` on `threads` threads.
@@ -143,7 +161,7 @@ void measure(benchmark::State& state, Work work, int threads, Body&& body) {
     benchmark::ClobberMemory();
   }
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  report(state, work, static_cast<double>(state.iterations()) / elapsed.count(),
+  report(state, work, "", static_cast<double>(state.iterations()) / elapsed.count(),
          work.flops > 0 ? peak_flops(threads) : 1, work.bytes > 0 ? copy_bandwidth(threads, work.bytes) : 1);
 }
 
@@ -171,10 +189,12 @@ inline void report_blocks(benchmark::State& state, const std::vector<double>& bl
 /// Times calls of `make()`, which allocates a set of buffers and returns the callable, on the device: the median of
 /// blocks of captured calls that go round sets larger than the cache (rotation in device.h).
 template <class Make>
-void measure_device(benchmark::State& state, Work work, Dtype dtype, Make make) {
+void measure_device(benchmark::State& state, Work work, Dtype dtype, Make make,
+                    const std::function<std::string()>& note = {}) {
   std::vector<decltype(make())> sets;
   for (int set = 0; set < rotation(work.bytes); ++set) sets.push_back(make());
-  const int calls = kEmulated ? 1 : std::max(20, static_cast<int>(sets.size()));
+  const int enough = work.flops > 2e10 ? 5 : 20;  // what takes long by itself need not be repeated as often
+  const int calls = kEmulated ? 1 : std::max(enough, static_cast<int>(sets.size()));
   const Replay replay(calls, [&](int call) { sets[static_cast<size_t>(call) % sets.size()](); });
   std::vector<double> blocks;
   for (auto _ : state) {
@@ -182,7 +202,8 @@ void measure_device(benchmark::State& state, Work work, Dtype dtype, Make make) 
     state.SetIterationTime(blocks.back());
   }
   report_blocks(state, blocks);
-  report(state, work, 1 / quantile(blocks, 0.5), work.flops > 0 ? device_peak_flops(dtype) : 1,
+  const std::string more = note ? note() : "";
+  report(state, work, more, 1 / quantile(blocks, 0.5), work.flops > 0 ? device_peak_flops(dtype) : 1,
          work.bytes > 0 ? device_copy_bandwidth(work.bytes) : 1);
 }
 
@@ -232,13 +253,19 @@ inline bool emulator_takes(Work work) {
   return work.flops <= 2e7 && work.bytes <= 1 << 24;
 }
 
-/// Registers one case on the device. `setup(ctx)` as above, with memory of the device.
+/// Registers one case on the device. `setup(ctx)` as above, with memory of the device. `note` is asked while the sets
+/// of buffers are there, and follows the label. What a device or a library refuses is an error of its case alone.
 template <class Setup>
-void add_device(const Name& name, Work work, Dtype dtype, Setup setup) {
+void add_device(const Name& name, Work work, Dtype dtype, Setup setup, std::function<std::string()> note = {}) {
   if (!device_usable() || (kEmulated && !emulator_takes(work))) return;
   const std::string text = label(name, kEmulated ? "emulated" : "cuda");
   const auto function = [=](benchmark::State& state) {
-    measure_device(state, work, dtype, [=] { return setup(device_context()); });
+    try {
+      measure_device(
+          state, work, dtype, [=] { return setup(device_context()); }, note);
+    } catch (const Error& error) {
+      state.SkipWithError(error.what());
+    }
   };
   benchmark::RegisterBenchmark(text.c_str(), function)
       ->UseManualTime()

@@ -322,16 +322,17 @@ __global__ void throw_kernel(unsigned partner, unsigned* words, unsigned* bad) {
   const bool first = blockIdx.x == 0;
   unsigned* const mine = words + (first ? 0 : 64);
   const unsigned* const theirs = words + (first ? 64 : 0);
-  for (unsigned round = 1; round <= kThrows; ++round) {
-    if (!first && !wait_for<kOrdered>(theirs, round)) atomicAdd(bad, 1u);
+  bool there = true;
+  for (unsigned round = 1; round <= kThrows && there; ++round) {
+    if (!first) there = wait_for<kOrdered>(theirs, round);
     if constexpr (kOrdered) {
       store_release(mine, round);
     } else {
       store_relaxed(mine, round);
     }
-    if (first && !wait_for<kOrdered>(theirs, round)) atomicAdd(bad, 1u);
-    if (load_relaxed(bad)) return;
+    if (first) there = wait_for<kOrdered>(theirs, round);
   }
+  if (!there) atomicAdd(bad, 1u);
 }
 
 /// Another partner at each call, so that near and far multiprocessors count.
