@@ -28,15 +28,6 @@ __device__ __forceinline__ float prepared(float gradient, const RangeScalars<flo
   return g < -k.bound ? -k.bound : g > k.bound ? k.bound : g;
 }
 
-template <bool kVector>
-__device__ __forceinline__ void store_quad(float* to, const gpu::Vec4& quad, int count) {
-  if constexpr (kVector) {
-    gpu::store4_whole(to, quad);
-  } else {
-    gpu::write_quad<false>(to, quad, count, Write::kSet);
-  }
-}
-
 // An optimizer: its options, its state and moments, `Scalars` of one range, and the update of one quad.
 
 struct Sgd {
@@ -67,7 +58,7 @@ struct Sgd {
       const float direction = options.nesterov ? g[j] + s.mu * buffer[j] : buffer[j];
       (*p)[j] -= s.k.lr * (buffered ? direction : g[j]);
     }
-    if (buffered) store_quad<kVector>(momentum + i, buffer, count);
+    if (buffered) gpu::store_quad_whole<kVector>(momentum + i, buffer, count);
   }
   __device__ __forceinline__ void advance_state() const { ++state->steps; }
 };
@@ -109,8 +100,8 @@ struct Adam {
       second[j] = s.beta2 * second[j] + s.rest2 * g[j] * g[j];
       (*p)[j] = (*p)[j] * s.shrink - s.step_size * first[j] / (sqrtf(second[j]) * s.inverse_root2 + s.eps);
     }
-    store_quad<kVector>(m + i, first, count);
-    store_quad<kVector>(v + i, second, count);
+    gpu::store_quad_whole<kVector>(m + i, first, count);
+    gpu::store_quad_whole<kVector>(v + i, second, count);
   }
   __device__ __forceinline__ void advance_state() const { advance(*state, options); }
 };
@@ -143,8 +134,8 @@ struct Adadelta {
       deltas[j] = s.rho * deltas[j] + s.rest * delta * delta;
       (*p)[j] -= s.k.lr * delta;
     }
-    store_quad<kVector>(square_average + i, squares, count);
-    store_quad<kVector>(delta_average + i, deltas, count);
+    gpu::store_quad_whole<kVector>(square_average + i, squares, count);
+    gpu::store_quad_whole<kVector>(delta_average + i, deltas, count);
   }
   __device__ __forceinline__ void advance_state() const { ++state->steps; }
 };
@@ -170,8 +161,8 @@ __global__ void __launch_bounds__(kThreads)
           gpu::Vec4 p = gpu::load_quad<kVector>(values + i, count);
           const gpu::Vec4 g = gpu::load_quad<kVector>(grads + i, count);
           rule.template update<kVector>(scalars, i, count, &p, g);
-          store_quad<kVector>(values + i, p, count);
-          if (step.shadow) gpu::write_quad<kVector>(step.shadow + i, p, count, Write::kSet);
+          gpu::store_quad_whole<kVector>(values + i, p, count);
+          if (step.shadow) gpu::store_quad_whole<kVector>(step.shadow + i, p, count);
         };
         if (vector && range.count - offset >= 4) {
           work(4, std::true_type{});

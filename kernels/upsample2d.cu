@@ -19,7 +19,7 @@ __global__ void __launch_bounds__(gpu::kTaskThreads)
     const int64_t from = int64_t{line / s.factor_h} * s.W + q / s.factor_w;
     return [=](int quad, int count) {
       const gpu::Vec4 v = gpu::load_quad<kVector>(x + from * s.C + 4 * quad, count);
-      gpu::write_quad<kVector>(y + row * s.C + 4 * quad, v, count, Write::kSet);
+      gpu::store_quad_whole<kVector>(y + row * s.C + 4 * quad, v, count);
       return 0.0f;
     };
   });

@@ -219,26 +219,28 @@ TEST_F(Gpu, ParametersAndThreeDimensions) {
 // ---------------------------------------------------------------- vectors and bf16
 
 template <class T>
-__global__ void scale4_kernel(T* out, const T* x, int n, Write mode) {
+__global__ void scale4_kernel(T* out, const T* x, int n, Write mode, bool whole) {
   const int64_t i = 4 * gpu::global_thread();
   if (i >= n) return;
   gpu::Vec4 v = gpu::load4(x + i);
   for (int k = 0; k < 4; ++k) v[k] *= 3;
+  if (whole) return gpu::store4_whole(out + i, v);
   gpu::write4(out + i, v, mode);
 }
 
 template <class T>
 void check_vectors() {
   const std::vector<T> x = random_values<T>(400, 3), before = random_values<T>(400, 4);
-  for (Write mode : {Write::kSet, Write::kAdd}) {
-    const auto got = on_cuda([&](const Context& ctx) {
+  using Way = std::pair<Write, bool>;  // mode, and by store4_whole
+  for (const auto& [mode, whole] : {Way(Write::kSet, false), Way(Write::kAdd, false), Way(Write::kSet, true)}) {
+    const auto got = on_cuda([&, mode = mode, whole = whole](const Context& ctx) {
       const DeviceArray<T> device_x(x);
       DeviceArray<T> out(before);
       EXPECT_TRUE(gpu::can_load4(400, device_x.data(), out.data()));
       EXPECT_FALSE(gpu::can_load4(400, device_x.data() + 1));
       EXPECT_FALSE(gpu::can_load4(398, device_x.data()));
       gpu::launch(scale4_kernel<T>, gpu::ceil_div(100, 64), 64, 0, gpu::stream(ctx), out.data(), device_x.data(), 400,
-                  mode);
+                  mode, whole);
       return out.values();
     });
     for (size_t i = 0; i < x.size(); ++i) {

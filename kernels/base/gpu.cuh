@@ -249,14 +249,16 @@ __device__ __forceinline__ Vec4 load4(const bf16* p) {
 __device__ __forceinline__ void store4(float* p, const Vec4& x) {
   *reinterpret_cast<float4*>(p) = make_float4(x[0], x[1], x[2], x[3]);
 }
-__device__ __forceinline__ void store4(bf16* p, const Vec4& x) {
-  const auto pack = [](float low, float high) {
-    return from_float<bf16>(low).bits | static_cast<uint32_t>(from_float<bf16>(high).bits) << 16;
-  };
-  *reinterpret_cast<uint2*>(p) = make_uint2(pack(x[0], x[1]), pack(x[2], x[3]));
+/// Two bf16 in a word, the first in the lower half.
+__device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
+  return from_float<bf16>(low).bits | static_cast<uint32_t>(from_float<bf16>(high).bits) << 16;
 }
-/// The same in one access for certain: nvcc 13 cuts many a float4 into four stores of 4 bytes, which take four times
-/// the sectors and wavefronts. Not everywhere, because numbers that lie side by side in registers cost some.
+__device__ __forceinline__ void store4(bf16* p, const Vec4& x) {
+  *reinterpret_cast<uint2*>(p) = make_uint2(pack_bf16(x[0], x[1]), pack_bf16(x[2], x[3]));
+}
+/// The same in one access for certain: nvcc 13 cuts many a float4 into four stores of 4 bytes, and many an 8-byte one
+/// of bf16 into two, which take as many times the sectors and wavefronts. Not everywhere, because numbers that lie side
+/// by side in registers cost some.
 __device__ __forceinline__ void store4_whole(float* p, const Vec4& x) {
 #if defined(__CUDA_ARCH__)
   using Bits = unsigned __int128;
@@ -266,6 +268,15 @@ __device__ __forceinline__ void store4_whole(float* p, const Vec4& x) {
     return both;
   };
   *reinterpret_cast<Bits*>(p) = Bits{pair(x[0], x[1])} | Bits{pair(x[2], x[3])} << 64;
+#else
+  store4(p, x);
+#endif
+}
+__device__ __forceinline__ void store4_whole(bf16* p, const Vec4& x) {
+#if defined(__CUDA_ARCH__)
+  uint64_t four;
+  asm("mov.b64 %0, {%1, %2};" : "=l"(four) : "r"(pack_bf16(x[0], x[1])), "r"(pack_bf16(x[2], x[3])));
+  *reinterpret_cast<uint64_t*>(p) = four;
 #else
   store4(p, x);
 #endif

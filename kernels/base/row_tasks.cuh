@@ -78,6 +78,15 @@ __device__ __forceinline__ void write_quad(T* p, const Vec4& x, int count, Write
     }
   }
 }
+/// The same with kSet, the vector by store4_whole.
+template <bool kVector, class T>
+__device__ __forceinline__ void store_quad_whole(T* p, const Vec4& x, int count) {
+  if constexpr (kVector) {
+    store4_whole(p, x);
+  } else {
+    write_quad<false>(p, x, count, Write::kSet);
+  }
+}
 /// Sum of the first `count` (at most 4) elements.
 __device__ __forceinline__ float quad_sum(const Vec4& x, int count) {
   const float second = count > 1 ? x[1] : 0.0f, third = count > 2 ? x[2] : 0.0f, fourth = count > 3 ? x[3] : 0.0f;
