@@ -7,7 +7,7 @@
 #include "benchmarks/device.h"
 #include "benchmarks/device_cases.h"
 #include "kernels/base/cuda_device.h"
-#include "kernels/base/gpu.cuh"
+#include "kernels/base/grid_barrier.cuh"
 
 namespace hourglass::bench {
 namespace {
@@ -184,6 +184,14 @@ struct Ticket {
       if constexpr (kFence) __threadfence();
     }
     return __syncthreads_and(arrived);
+  }
+};
+
+/// What our own kernels call: kernels/base/grid_barrier.cuh.
+struct House {
+  static __device__ __forceinline__ bool wait(unsigned* words, unsigned, unsigned) {
+    gpu::grid_barrier(words);
+    return true;
   }
 };
 
@@ -381,6 +389,7 @@ std::vector<DeviceCase> latency_cases() {
 #endif
   }
 #if defined(__CUDACC__)
+  add("grid_barrier", "kernels", "all", [=] { return grid_barrier<House>(all); });
   add("grid_barrier", "ticket-fence", "all", [=] { return grid_barrier<Ticket<true>>(all); });
   add("grid_barrier", "ticket-release", "all", [=] { return grid_barrier<Ticket<false>>(all); });
   add("grid_barrier", "flags", "all", [=] { return grid_barrier<Flags>(all); });
