@@ -51,6 +51,8 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kBlocks)
     gpu::store_activated<kVector>(p.epilogue, p.y, pixel * s.K, column, s.K, sums);
   };
   gpu::wgmma_tile<Tile>(s.R * s.S * p.cut.channel_blocks, fetch, store);
+#else
+  __trap();  // a build for sm_90, not sm_90a: nothing is better than garbage
 #endif
 }
 

@@ -54,7 +54,7 @@ endfunction()
 get_target_property(kernel_sources hourglass_kernels SOURCES)
 list(FILTER kernel_sources INCLUDE REGEX "^[a-z0-9_]+\\.cu$")
 # Not what is made for sm_90a alone: the interpreter does not know wgmma, mbarriers and bulk copies, and for compute_80,
-# which is what runs, those kernels are empty. The tests of PTX leave them out, since the card is then one of 8.0.
+# which is what runs, those kernels trap. The tests of PTX leave them out, since the card is then one of 8.0.
 list(FILTER kernel_sources EXCLUDE REGEX "_wgmma\\.cu$")
 list(TRANSFORM kernel_sources PREPEND ${PROJECT_SOURCE_DIR}/kernels/)
 set(wrapper_sources ${CMAKE_CURRENT_SOURCE_DIR}/test_gpu.cu ${CMAKE_CURRENT_SOURCE_DIR}/test_mma.cu

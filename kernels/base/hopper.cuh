@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What sm_90a has beyond mma.cuh: barriers that count arrivals and bytes, copies of boxes of a tensor by the copy
 // engine, and products that a warpgroup starts and later waits for. With gpu.cuh and mma.cuh the only places with PTX.
-// Kernels that use it have an empty body where HOURGLASS_HAS_WGMMA is not defined, and a portable form beside them.
+// Kernels that use it trap where HOURGLASS_HAS_WGMMA is not defined, and have a portable form beside them.
 // Source: PTX ISA, "mbarrier", "Async proxy", "cp.async.bulk.tensor" and "Asynchronous Warpgroup Level Matrix
 // Instructions"; tensor maps are made by base/tensor_map.h.
 //
