@@ -180,8 +180,9 @@ void add_cudnn(const NamedConv2dShape& named, Conv2dLane lane, const char* type)
         const T* other = weight ? layer.y.data() : layer.w.data();
         T* out = weight ? dw.data() : layer.out.data();
         auto cudnn = found->lock();
-        if (!cudnn) {  // with bias and relu cuDNN has one algorithm
-          cudnn = std::make_shared<CudnnConv2d<T>>(ctx, product, s, in, other, out, fused ? 0 : cudnn_seconds());
+        if (!cudnn) {
+          cudnn = std::make_shared<CudnnConv2d<T>>(ctx, product, s, in, other, out, cudnn_seconds(),
+                                                   fused ? layer.bias.data() : nullptr);
           *found = cudnn;
         }
         return [=, dw = dw] {
@@ -191,7 +192,7 @@ void add_cudnn(const NamedConv2dShape& named, Conv2dLane lane, const char* type)
       add_device({kOps[i], fused ? "cudnn-bias-relu" : "cudnn", named.name, type}, work,
                  sizeof(T) == 2 ? Dtype::kBF16 : Dtype::kF32, prepare, [=] {
                    const auto cudnn = found->lock();
-                   return fused || !cudnn ? std::string() : cudnn->name();
+                   return cudnn ? cudnn->name() : std::string();
                  });
     }
   }

@@ -16,17 +16,18 @@ namespace hourglass::bench {
 template <class T>
 class CudnnConv2d {
  public:
-  /// Searches on the given buffers, whose contents are lost in `out`, for engines as long as `seconds`. kUsage where
+  /// Searches on the given buffers, whose contents are lost in `out`, for engines as long as `seconds`. With a bias
+  /// for run_bias_relu, else for run. kUsage where
   /// cuDNN does not have the product: P and Q that padding on both sides does not give, or no algorithm.
   CudnnConv2d(const Context& ctx, Conv2dProduct product, const Conv2dShape& s, const T* in, const T* other, T* out,
-              double seconds = 1);
+              double seconds = 1, const T* bias = nullptr);
   ~CudnnConv2d();
   CudnnConv2d(const CudnnConv2d&) = delete;
   CudnnConv2d& operator=(const CudnnConv2d&) = delete;
 
   /// forward: in = x, other = w, out = y; backward_input: y, w, x; backward_weight: x, dy, dw.
   void run(const T* in, const T* other, T* out) const;
-  /// relu(forward + bias), in one call.
+  /// relu(forward + bias), in one call: of the older interface, or an engine searched for with a bias.
   void run_bias_relu(const T* x, const T* w, const T* bias, T* y) const;
 
   /// "algorithm 1", or "engine 12 (31 of 44 ran)".

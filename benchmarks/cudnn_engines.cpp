@@ -53,16 +53,18 @@ class Descriptor {
   cudnnBackendDescriptor_t descriptor_ = nullptr;
 };
 
-enum : int64_t { kX = 1, kW, kY };
+enum : int64_t { kX = 1, kW, kY, kBias, kProduct, kSum };
 
-/// A channels-last tensor (N, C, H, W) in cuDNN's order of extents.
+/// A channels-last tensor (N, C, H, W) in cuDNN's order of extents. Those between operations are never in memory.
 Descriptor tensor(int64_t id, cudnnDataType_t type, int64_t n, int64_t c, int64_t h, int64_t w) {
+  const bool between = id >= kProduct;
   Descriptor t(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
   t.set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type);
   t.set(CUDNN_ATTR_TENSOR_DIMENSIONS, {n, c, h, w});
   t.set(CUDNN_ATTR_TENSOR_STRIDES, {h * w * c, 1, w * c, c});
   t.set(CUDNN_ATTR_TENSOR_UNIQUE_ID, {id});
   t.set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, {16});
+  t.set(CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &between);
   t.finalize("tensor");
   return t;
 }
@@ -115,7 +117,23 @@ Operation operation_of(Conv2dProduct product) {
           CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA};
 }
 
-/// The graph of one operation; its parts stay in `parts`.
+/// y = mode(x, b), in float; b may be null.
+Descriptor pointwise(cudnnPointwiseMode_t mode, const Descriptor& x, const Descriptor* b, const Descriptor& y) {
+  const cudnnDataType_t type = CUDNN_DATA_FLOAT;
+  Descriptor what(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
+  what.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode);
+  what.set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &type);
+  what.finalize("pointwise");
+  Descriptor operation(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
+  operation.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, what);
+  operation.set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, x);
+  if (b) operation.set(CUDNN_ATTR_OPERATION_POINTWISE_BDESC, *b);
+  operation.set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, y);
+  operation.finalize("pointwise operation");
+  return operation;
+}
+
+/// The product, with a bias also the sum and relu; its parts stay in `parts`.
 Descriptor operation_graph(const CudnnSearch& p, std::vector<Descriptor>& parts) {
   const Conv2dShape& s = p.shape;
   const Operation names = operation_of(p.product);
@@ -124,19 +142,29 @@ Descriptor operation_graph(const CudnnSearch& p, std::vector<Descriptor>& parts)
   parts.push_back(tensor(kW, p.type, s.K, s.C, s.R, s.S));
   parts.push_back(tensor(kY, p.type, s.N, s.K, s.P, s.Q));
   parts.push_back(convolution(s));
-  Descriptor operation(names.type);
-  operation.set(names.x, parts[0]);
-  operation.set(names.w, parts[1]);
-  operation.set(names.y, parts[2]);
-  operation.set(names.convolution, parts[3]);
-  operation.set(names.alpha, CUDNN_TYPE_FLOAT, 1, &one);
-  operation.set(names.beta, CUDNN_TYPE_FLOAT, 1, &zero);
-  operation.finalize("operation");
+  parts.push_back(tensor(kBias, p.type, 1, s.K, 1, 1));
+  parts.push_back(tensor(kProduct, CUDNN_DATA_FLOAT, s.N, s.K, s.P, s.Q));
+  parts.push_back(tensor(kSum, CUDNN_DATA_FLOAT, s.N, s.K, s.P, s.Q));
+  std::vector<Descriptor> operations;
+  operations.emplace_back(names.type);
+  operations[0].set(names.x, parts[0]);
+  operations[0].set(names.w, parts[1]);
+  operations[0].set(names.y, parts[p.bias ? 5 : 2]);
+  operations[0].set(names.convolution, parts[3]);
+  operations[0].set(names.alpha, CUDNN_TYPE_FLOAT, 1, &one);
+  operations[0].set(names.beta, CUDNN_TYPE_FLOAT, 1, &zero);
+  operations[0].finalize("operation");
+  if (p.bias) {
+    operations.push_back(pointwise(CUDNN_POINTWISE_ADD, parts[5], &parts[4], parts[6]));
+    operations.push_back(pointwise(CUDNN_POINTWISE_RELU_FWD, parts[6], nullptr, parts[2]));
+  }
+  std::vector<cudnnBackendDescriptor_t> raw;
+  for (Descriptor& operation : operations) raw.push_back(operation.get());
   Descriptor graph(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
   graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &p.handle);
-  graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operation);
+  graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, static_cast<int64_t>(raw.size()), raw.data());
   graph.finalize("operation graph");
-  parts.push_back(std::move(operation));
+  for (Descriptor& operation : operations) parts.push_back(std::move(operation));
   return graph;
 }
 
@@ -202,14 +230,15 @@ struct CudnnEngine::State {
     return bytes <= static_cast<int64_t>(workspace_bytes);
   }
 
-  bool runs(const void* in, const void* other, void* out) const {
+  bool runs(const void* in, const void* other, const void* bias, void* out) const {
     const void* x = product == Conv2dProduct::kBackwardInput ? out : in;
     const void* w = product == Conv2dProduct::kBackwardWeight ? out : other;
     const void* y = product == Conv2dProduct::kForward ? out : product == Conv2dProduct::kBackwardInput ? in : other;
-    const void* pointers[] = {x, w, y};
+    const void* pointers[] = {x, w, y, bias};
+    const int64_t ids[] = {kX, kW, kY, kBias}, count = bias ? 4 : 3;
     Descriptor pack(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
-    pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, {kX, kW, kY});
-    pack.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, pointers);
+    pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, count, ids);
+    pack.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, count, pointers);
     pack.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
     pack.finalize("variant pack");
     return cudnnBackendExecute(handle, plan.get(), pack.get()) == CUDNN_STATUS_SUCCESS;
@@ -221,7 +250,7 @@ struct CudnnEngine::State {
     const std::shared_ptr<void> last(cuda::make_timer(), [](void* event) { cuda::destroy_event(event); });
     for (int call = 0; call < 4; ++call) {
       cuda::record_event(first.get(), p.stream);
-      if (!runs(p.in, p.other, p.out)) return false;
+      if (!runs(p.in, p.other, p.bias, p.out)) return false;
       cuda::record_event(last.get(), p.stream);
       cuda::synchronize_event(last.get());
       const double taken = 1e3 * cuda::seconds_between(first.get(), last.get());
@@ -269,8 +298,8 @@ CudnnEngine::CudnnEngine(std::unique_ptr<State> state) : state_(std::move(state)
 CudnnEngine::~CudnnEngine() = default;
 double CudnnEngine::milliseconds() const { return state_->milliseconds; }
 const std::string& CudnnEngine::name() const { return state_->name; }
-void CudnnEngine::run(const void* in, const void* other, void* out) const {
-  if (!state_->runs(in, other, out)) throw Error(Exit::kUsage, "cuDNN: " + state_->name + " does not run");
+void CudnnEngine::run(const void* in, const void* other, const void* bias, void* out) const {
+  if (!state_->runs(in, other, bias, out)) throw Error(Exit::kUsage, "cuDNN: " + state_->name + " does not run");
 }
 
 }  // namespace hourglass::bench

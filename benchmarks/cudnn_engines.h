@@ -12,7 +12,7 @@
 
 namespace hourglass::bench {
 
-/// One product to search for, on buffers of the case; `out` is lost.
+/// One product to search for, on buffers of the case; `out` is lost. With a bias: relu(forward + bias) in one graph.
 struct CudnnSearch {
   cudnnHandle_t handle;
   void* stream;
@@ -20,7 +20,7 @@ struct CudnnSearch {
   Conv2dShape shape;
   cudnnDataType_t type;
   bool strict;  ///< float multiplied in full: no engine on tensor cores
-  const void *in, *other;
+  const void *in, *other, *bias;
   void *out, *workspace;
   size_t workspace_bytes;
   double seconds;  ///< after which no further engine is tried
@@ -34,7 +34,7 @@ class CudnnEngine {
   CudnnEngine(const CudnnEngine&) = delete;
   CudnnEngine& operator=(const CudnnEngine&) = delete;
 
-  void run(const void* in, const void* other, void* out) const;
+  void run(const void* in, const void* other, const void* bias, void* out) const;
   /// Of one call in the search.
   double milliseconds() const;
   /// "engine 12 (31 of 44 ran)"; says so if the time did not suffice for all.
