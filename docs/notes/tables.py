@@ -137,7 +137,7 @@ TASK_FILES = {"batch.cu", "discretized_logistic.cu", "gaussian_nll.cu", "bernoul
               "gaussian_latent.cu", "reparameterize.cu", "optimal_gaussian.cu", "pool2d.cu", "upsample2d.cu",
               "row_reduce.cu", "vector_quantize.cu", "step_state.cu"}
 THREADS = {"codebook_thread_row_kernel": 128, "place_codes_kernel": 256, "ema_counts_kernel": 1024,
-           "ema_codes_kernel": 64}
+           "ema_codes_kernel": 64, "conv2d_wgmma_kernel": 288}
 
 
 def residency():
