@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole training step of a network (Fashion-MNIST shape, Adam): one JSON line for each network, batch size and
 // device with images a second, microseconds and launches a step. On the CUDA device both as one captured graph and
-// eagerly, the same launches one by one (a test holds them to each other). In an emulated build the device is named
-// `emulated` and its times mean nothing. The networks: the VAE 784-400-20, and those of the presets conv-vae and
-// keras-conv, and the default VQ-VAE.
-// Usage: bench_step [--device cpu|cuda] [--threads N] [--seconds S] [--model vae|conv-vae|conv-ae|vqvae ...]
+// eagerly, the same launches one by one (a test holds them to each other), and the VAE as one persistent kernel for
+// many. In an emulated build the device is named `emulated` and its times mean nothing. The networks: the VAE
+// 784-400-20, and those of the presets conv-vae and keras-conv, and the default VQ-VAE. Usage: bench_step [--device
+// cpu|cuda] [--threads N] [--seconds S] [--model vae|conv-vae|conv-ae|vqvae ...]
 //                   [--batch B ...] [--precision fp32|tf32|bf16 ...]
 // On a CUDA device all precisions unless some are named; always fp32 on the CPU.
 #include <algorithm>
@@ -72,9 +72,12 @@ std::vector<uint8_t> random_images(int samples) {
   return images;
 }
 
+enum class Form { kCaptured, kEager, kPersistent };
+
 /// Prints a line and returns the launches of a captured step; `launches`: what to print where nothing is captured.
 int measure(const StepCase& network, const std::vector<uint8_t>& images, int batch, const std::string& device,
-            Precision precision, bool capture, int launches, const Options& options) {
+            Precision precision, Form form, int launches, const Options& options) {
+  const bool capture = form == Form::kCaptured;
   Runtime runtime({device, options.threads, capture});
   const int samples = static_cast<int>(images.size() / kPixels);
   std::vector<int32_t> split(static_cast<size_t>(samples));
@@ -83,6 +86,7 @@ int measure(const StepCase& network, const std::vector<uint8_t>& images, int bat
   training.model = network.config;
   training.batch.batch = batch;
   training.precision = precision;
+  training.persistent = form == Form::kPersistent;
   Trainer trainer(runtime, {images.data(), Dtype::kU8, samples, kPixels}, split, training);
   const bool cuda = device != "cpu";
   // A block ends with a copy of the log to the host: long blocks, so that a step pays for its share of it only.
@@ -105,7 +109,10 @@ int measure(const StepCase& network, const std::vector<uint8_t>& images, int bat
       "%d, "
       "\"threads\": %d, \"images_per_second\": %.0f, \"p10\": %.0f, \"p90\": %.0f, \"step_us\": %.2f, \"launches\": "
       "%d, \"blocks\": %zu}\n",
-      network.title, cuda && bench::kEmulated ? "emulated" : device.c_str(), cuda && capture ? "captured" : "eager",
+      network.title, cuda && bench::kEmulated ? "emulated" : device.c_str(),
+      form == Form::kPersistent ? "persistent"
+      : cuda && capture         ? "captured"
+                                : "eager",
       precision == Precision::kFp32 ? "f32" : name_of(precision), batch, runtime.threads(), at(0.5), at(0.1), at(0.9),
       1e6 * batch / at(0.5), launches, rates.size());
   std::fflush(stdout);
@@ -136,12 +143,16 @@ std::vector<Precision> precisions_on(const std::string& device, const Options& o
   return {Precision::kFp32, Precision::kTf32, Precision::kBf16};
 }
 
-/// Both forms on CUDA.
+/// All forms on CUDA; the persistent one, a launch for many steps, is that of the VAE in fp32.
 void measure_forms(const StepCase& network, const std::vector<uint8_t>& images, int batch, const std::string& device,
                    const Options& options) {
   for (const Precision precision : precisions_on(device, options)) {
-    const int launches = device == "cpu" ? 0 : measure(network, images, batch, device, precision, true, 0, options);
-    measure(network, images, batch, device, precision, false, launches, options);
+    const bool cuda = device != "cpu";
+    const int launches = cuda ? measure(network, images, batch, device, precision, Form::kCaptured, 0, options) : 0;
+    measure(network, images, batch, device, precision, Form::kEager, launches, options);
+    if (cuda && precision == Precision::kFp32 && !std::strcmp(network.name, "vae")) {
+      measure(network, images, batch, device, precision, Form::kPersistent, 1, options);
+    }
   }
 }
 

@@ -108,7 +108,7 @@ Batch BatchSource::gather(Tape& tape, const BatchShape& shape, const BatchOrder&
   Batch batch;
   batch.x = tape.constant({shape.N, shape.D}, dtype_);
   batch.index = tape.constant({shape.N}, Dtype::kI32);
-  const Binarize binarize{options_.binarize, options_.seed, stream_id("binarize")};
+  const Binarize binarize = this->binarize();
   dispatch(tape.ctx(), dtype_, [&](auto lane) {
     using T = typename decltype(lane)::type;
     int32_t* index = batch.index.as<int32_t>();
@@ -121,7 +121,7 @@ Batch BatchSource::gather(Tape& tape, const BatchShape& shape, const BatchOrder&
   return batch;
 }
 
-Batch BatchSource::next(Tape& tape, TrainingState& state, int first_row, int rows) const {
+BatchShape BatchSource::shape_of(int first_row, int rows) const {
   if (size_ < options_.batch) {
     throw Error(Exit::kUsage, "a batch of " + std::to_string(options_.batch) + ": the split has " +
                                   std::to_string(size_) + " samples, and training batches are always full");
@@ -132,10 +132,28 @@ Batch BatchSource::next(Tape& tape, TrainingState& state, int first_row, int row
   shape.first_row = first_row;
   shape.global_batch = options_.batch;
   shape.dataset = static_cast<int>(size_);
+  return shape;
+}
+
+BatchOrder BatchSource::order_of(const TrainingState& state) const {
   BatchOrder order;
   order.seed = options_.seed;
   order.step = state.device_step();
   order.table = table_.as<const int32_t>();
+  return order;
+}
+
+ResidentBatches BatchSource::resident(const TrainingState& state) const {
+  if (streams_) {
+    throw Error(Exit::kUsage, "training batches: expected samples that the device holds, given " +
+                                  std::to_string(store_.rows) + " that are brought to it batch by batch");
+  }
+  return {store_.data, store_.dtype, shape_of(0, options_.batch), order_of(state), binarize()};
+}
+
+Batch BatchSource::next(Tape& tape, TrainingState& state, int first_row, int rows) const {
+  const BatchShape shape = shape_of(first_row, rows);
+  BatchOrder order = order_of(state);
   if (streams_) order.staged = {steps(state).slots(), BatchStream::kSlots};
   Batch batch = gather(tape, shape, order);
   batch.noise.seed = options_.seed;

@@ -40,6 +40,15 @@ struct BatchOptions {
   int64_t data_memory = 0;
 };
 
+/// Where the rows of training batches are, for a kernel that gathers them itself.
+struct ResidentBatches {
+  const void* data;
+  Dtype dtype;
+  BatchShape shape;
+  BatchOrder order;
+  Binarize binarize;
+};
+
 class BatchSource {
  public:
   /// `split` lists the rows of the store that belong to this source; it is copied, the samples are not. Throws
@@ -59,6 +68,9 @@ class BatchSource {
   /// the option to type.
   Batch next(Tape& tape, TrainingState& state, int first_row = 0, int rows = 0) const;
 
+  /// Training: the whole batches of the steps in `state`. Throws as next() does, and where the samples are streamed.
+  ResidentBatches resident(const TrainingState& state) const;
+
   /// Evaluation: the batch chosen by `select`.
   Batch selected(Tape& tape) const;
   /// The samples first .. first + batch of the split for the next run of an evaluation graph; rows past the end are
@@ -66,6 +78,9 @@ class BatchSource {
   int select(int64_t first);
 
  private:
+  BatchShape shape_of(int first_row, int rows) const;
+  BatchOrder order_of(const TrainingState& state) const;
+  Binarize binarize() const { return {options_.binarize, options_.seed, stream_id("binarize")}; }
   void hold(const SampleStore& store);
   BatchStream& steps(TrainingState& state) const;
   BatchStream& selection() const;

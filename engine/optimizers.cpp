@@ -98,6 +98,14 @@ void Optimizer::update(const Context& ctx) {
   dispatch_wide(ctx, parameters_->dtype(), [&](auto lane) { update_as<typename decltype(lane)::type>(lane); });
 }
 
+AdamOptions Optimizer::adam_options() const {
+  AdamOptions adam;
+  adam.eps = options_.adam_eps;
+  adam.weight_decay = options_.weight_decay;
+  adam.decoupled = options_.kind == OptimizerKind::kAdamW;
+  return adam;
+}
+
 template <class T, class Lane>
 void Optimizer::update_as(const Lane& lane) {
   const OptimizerRanges ranges{&range_, 1};
@@ -116,14 +124,9 @@ void Optimizer::update_as(const Lane& lane) {
                  moment(0), counters_.as<SgdState>());
       return;
     case OptimizerKind::kAdam:
-    case OptimizerKind::kAdamW: {
-      AdamOptions adam;
-      adam.eps = options_.adam_eps;
-      adam.weight_decay = options_.weight_decay;
-      adam.decoupled = options_.kind == OptimizerKind::kAdamW;
-      adam_update(lane, ranges, adam, step, values, grads, moment(0), moment(1), counters_.as<AdamState>());
+    case OptimizerKind::kAdamW:
+      adam_update(lane, ranges, adam_options(), step, values, grads, moment(0), moment(1), adam_state());
       return;
-    }
     case OptimizerKind::kAdadelta: {
       AdadeltaOptions adadelta;
       adadelta.weight_decay = options_.weight_decay;

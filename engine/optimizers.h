@@ -40,6 +40,13 @@ class Optimizer {
   /// parameter changes, so a refused step leaves every network as it was. Gradients of other groups are not looked at.
   static void commit(Tape& tape, std::initializer_list<Optimizer*> optimizers);
 
+  // For a kernel that runs whole steps.
+  const OptimizerOptions& options() const { return options_; }
+  AdamOptions adam_options() const;
+  const double* lr() const { return lr_; }
+  void* moment(size_t i) const { return moments_[i].data(); }
+  AdamState* adam_state() const { return counters_.as<AdamState>(); }
+
   /// Slabs of the size of the parameters that this optimizer keeps.
   size_t moments() const { return moments_.size(); }
   /// Moments, one tensor a parameter, and counters.

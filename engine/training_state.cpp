@@ -62,12 +62,17 @@ void TrainingState::plan(int64_t step) {
                 [&](auto lane) { schedule_load(lane, planned(), &words_->step, &words_->fault); });
 }
 
-void TrainingState::advance() {
+StepWords TrainingState::words() const {
   const int columns = static_cast<int>(parameters_->statistic_names().size()) + 1;
+  return {&words_->step, &words_->fault, &words_->norms[0], {kWindow, columns}, log_.as<double>(), planned()};
+}
+
+void TrainingState::advance() {
   dispatch_wide(*ctx_, parameters_->dtype(), [&](auto lane) {
     using T = typename decltype(lane)::type;
-    finish_step(lane, {kWindow, columns}, static_cast<const T*>(parameters_->statistics()), &words_->norms[0],
-                &words_->fault, log_.as<double>(), &words_->step, planned());
+    const StepWords w = words();
+    finish_step(lane, w.log_shape, static_cast<const T*>(parameters_->statistics()), w.norm, w.fault, w.log, w.step,
+                w.schedule);
   });
 }
 

@@ -16,6 +16,16 @@
 
 namespace hourglass {
 
+/// What the end of a step reads and writes, for a kernel that runs whole steps and does what advance() does.
+struct StepWords {
+  int64_t* step;
+  Fault* fault;
+  Norm* norm;  ///< of the first optimizer
+  TableShape log_shape;
+  double* log;
+  Schedule schedule;
+};
+
 class TrainingState {
  public:
   /// Steps that may run between two looks of the host: rows of the log table.
@@ -54,11 +64,15 @@ class TrainingState {
   /// The rows of steps first .. last - 1, one after the other.
   std::vector<double> logged(int64_t first, int64_t last) const;
 
+  /// Steps from `step` on whose scheduled values plan() has written.
+  int64_t planned_steps(int64_t step) const { return planned_until_ - step; }
+
   const Context& ctx() const { return *ctx_; }
 
   // For kernels.
   const int64_t* device_step() const { return &words_->step; }
   Fault* device_fault() const { return &words_->fault; }
+  StepWords words() const;
   /// Where an optimizer keeps the norm of its gradients; that of the first is logged.
   Norm* claim_norm();
   Norm* spare_norm() const { return &words_->norms[kMostOptimizers]; }

@@ -2,45 +2,10 @@
 // A row is a task of row_tasks.cuh. Its first thread works out which sample it is (64-bit divisions and a Feistel
 // network with cycle walking: some hundred instructions) and the others take it from shared memory; all then copy,
 // scale and binarise quads of columns, one Philox block to a quad.
-#include "kernels/base/batch_order.h"
-#include "kernels/base/philox.h"
-#include "kernels/base/row_tasks.cuh"
+#include "kernels/base/gather.cuh"
 
 namespace hourglass::cuda {
 namespace {
-
-/// The draws of a binarisation as the kernel needs them: `noise` is binarize_noise's, its pointers on the device.
-struct PixelNoise {
-  Noise noise;
-  bool draws = false;    ///< whether to binarise at all
-  bool by_step = false;  ///< keyed by step and row of the batch; else by row of the store, with step 0
-};
-
-/// value / 255 for each of the 256 bytes, correctly rounded, without a division: 1 / 255 in two parts, of which the
-/// first times a byte is exact. The fused multiply-add is named, so that every compiler makes the same one.
-__device__ __forceinline__ float scaled(uint8_t value) {
-  const auto x = static_cast<float>(value);
-  return fmaf(x, 0x1.01p-8f, x * 0x1.010102p-24f);
-}
-
-template <bool kVector>
-__device__ __forceinline__ gpu::Vec4 load_pixels(const uint8_t* p, int count) {
-  if constexpr (kVector) {
-    const uchar4 x = *reinterpret_cast<const uchar4*>(p);
-    return {{scaled(x.x), scaled(x.y), scaled(x.z), scaled(x.w)}};
-  } else {
-    gpu::Vec4 v{};
-#pragma unroll
-    for (int j = 0; j < 4; ++j) {
-      if (j < count) v[j] = scaled(p[j]);
-    }
-    return v;
-  }
-}
-template <bool kVector>
-__device__ __forceinline__ gpu::Vec4 load_pixels(const float* p, int count) {
-  return gpu::load_quad<kVector>(p, count);
-}
 
 template <class S, class T, bool kVector>
 __global__ void __launch_bounds__(gpu::kTaskThreads)
@@ -68,11 +33,7 @@ __global__ void __launch_bounds__(gpu::kTaskThreads)
       return [=, &noise](int quad, int count) {
         gpu::Vec4 v{};
         if (from >= 0) v = load_pixels<kVector>(pixels + 4 * quad, count);
-        if (pixel_noise.draws) {
-          const PhiloxWords words = philox(noise.seed, noise.stream, static_cast<uint32_t>(quad), 0, key, step);
-#pragma unroll
-          for (int j = 0; j < 4; ++j) v[j] = uniform_of_word<float>(words.w[j]) < v[j] ? 1.0f : 0.0f;
-        }
+        if (pixel_noise.draws) v = binarized(noise, key, step, quad, v);
         gpu::write_quad<kVector>(x + row * s.D + 4 * quad, v, count, Write::kSet);
         return 0.0f;
       };

@@ -2,11 +2,10 @@
 // Blocks compute tiles of the logits (base/gemm_tile.cuh). A thread turns its sums into losses and gradients in
 // registers: the logits never reach memory, and the gradient is written once. The losses are added thread, block and
 // grid, a partial sum for each tile, whichever of the blocks that share its depth has stored it.
-#include "kernels/base/bernoulli.cuh"
 #include "kernels/base/cublaslt.h"
-#include "kernels/base/gemm_tile.cuh"
 #include "kernels/base/grid_sum.cuh"
 #include "kernels/base/linear_bce_check.h"
+#include "kernels/base/linear_bce_store.cuh"
 #include "kernels/bernoulli_nll.h"
 #include "kernels/linear_bce.h"
 
@@ -14,33 +13,6 @@ namespace hourglass::cuda {
 namespace {
 
 using gpu::kGemmThreads;
-using gpu::Vec4;
-
-template <class T, bool kVector>
-struct StoreGradient {
-  const T* bias;
-  const T* target;
-  T* dlogits;
-  int rows, columns, draws;
-  float scale;
-  float* sum;  // of this thread
-  __device__ __forceinline__ void operator()(int row, int column, const Vec4& sums) const {
-    if (row >= rows) return;
-    const Vec4 t = gpu::load_four<kVector>(target, draws == 1 ? row : row / draws, rows, column, columns);
-    Vec4 z = sums, gradient;
-    if (bias) {
-      const Vec4 b = gpu::load_four<kVector>(bias, 0, 1, column, columns);
-#pragma unroll
-      for (int i = 0; i < 4; ++i) z[i] += b[i];
-    }
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      if (column + i < columns) *sum += BernoulliNll::loss(z[i], t[i]);
-      gradient[i] = scale * BernoulliNll::slope(z[i], t[i]);
-    }
-    gpu::write_four<kVector>(dlogits, row, rows, column, columns, gradient, Write::kSet);
-  }
-};
 
 template <class T>
 struct Pass {
@@ -60,7 +32,7 @@ __global__ void __launch_bounds__(kGemmThreads, Tile::kBlocks) linear_bce_tiled_
   const gpu::Matrix<T, true, kVector> rows{p.x, p.s.N, p.s.C};
   const gpu::Matrix<T, !kTransposed, kVector> columns{p.w, p.s.K, p.s.C};
   float sum = 0;
-  const StoreGradient<T, kVector> store{
+  const StoreBernoulliGradient<T, kVector> store{
       p.b, p.target, p.dlogits, p.s.N, p.s.K, p.s.draws, static_cast<float>(p.weight.value()), &sum};
   const int block = static_cast<int>(blockIdx.x);
   const bool stored = gpu::gemm_tile<Tile>(rows, columns, p.cut, block, p.workspace, store);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A handful of words: one block each, whose threads take the columns of a row.
-#include "kernels/base/error.h"
-#include "kernels/base/gpu.cuh"
+#include "kernels/base/step_rows.cuh"
 #include "kernels/step_state.h"
 
 namespace hourglass::cuda {
@@ -9,28 +8,8 @@ namespace {
 
 constexpr int kThreads = 128;
 
-__device__ __forceinline__ void load_row(const Schedule& s, int64_t step, Fault* fault) {
-  const int64_t r = step - *s.base;
-  if (r >= 0 && r < s.shape.rows) {
-    const double* const from = s.table + r * s.shape.columns;
-    for (int c = static_cast<int>(threadIdx.x); c < s.shape.columns; c += kThreads) s.row[c] = from[c];
-  } else if (threadIdx.x == 0 && fault->code == 0) {
-    *fault = {static_cast<int32_t>(Exit::kInternal), kFaultSchedule, step, r};
-  }
-}
-
 __global__ void __launch_bounds__(kThreads) schedule_load_block_kernel(Schedule s, const int64_t* step, Fault* fault) {
   load_row(s, *step, fault);
-}
-
-template <class T>
-__device__ __forceinline__ void write_row(const TableShape& s, const T* statistics, const Norm* norm, int64_t step,
-                                          double* table) {
-  if (s.rows <= 0) return;
-  double* const row = table + step % s.rows * s.columns;
-  for (int c = static_cast<int>(threadIdx.x); c < s.columns; c += kThreads) {
-    row[c] = c < s.columns - 1 ? static_cast<double>(statistics[c]) : norm ? norm->norm : 0;
-  }
 }
 
 template <class T>

@@ -9,6 +9,7 @@
 #include "engine/kmeans.h"
 #include "engine/transfer.h"
 #include "kernels/base/error.h"
+#include "models/vae_steps.h"
 
 namespace hourglass {
 
@@ -79,6 +80,9 @@ Trainer::Trainer(Runtime& runtime, const SampleStore& store, const std::vector<i
     vqvae_->start(runtime.ctx());
   }
   step_graph_ = std::make_unique<StepGraph>(runtime, state_, [this] { record_step(); });
+  if (options.persistent) {
+    whole_steps_ = std::make_unique<VaeSteps>(runtime.ctx(), options, parameters_, state_, optimizer_, source_, beta_);
+  }
   if (vqvae_ && options.model.quantizer.kmeans) {
     first_vectors_ = std::make_unique<StepGraph>(runtime, [this] {
       tape_.rewind(Mode::kTrain);  // norms as in the first step
@@ -87,6 +91,8 @@ Trainer::Trainer(Runtime& runtime, const SampleStore& store, const std::vector<i
     });
   }
 }
+
+Trainer::~Trainer() = default;
 
 void Trainer::start_codebook() {
   state_.plan(0);  // where the batches are streamed: brings the first one
@@ -139,6 +145,18 @@ void Trainer::run_step() {
   tape_.profile(nullptr);
 }
 
+void Trainer::run_steps(int64_t steps) {
+  for (int64_t i = 0; i < steps; ++i) {
+    try {
+      run_step();
+    } catch (const Error& error) {
+      parameters_.forget_gradients(kAllGroups);  // of the part that ran
+      if (error.exit() != Exit::kNotFinite) throw;
+      throw Error(Exit::kNotFinite, "step " + std::to_string(state_.step()) + ": " + error.what());
+    }
+  }
+}
+
 void Trainer::run(int64_t steps) {
   if (first_vectors_ && steps > 0) {
     if (state_.step() == 0) {
@@ -154,15 +172,7 @@ void Trainer::run(int64_t steps) {
   while (steps > 0) {
     const int64_t first = state_.step();
     const int64_t window = std::min<int64_t>(steps, TrainingState::kWindow);
-    for (int64_t i = 0; i < window; ++i) {
-      try {
-        run_step();
-      } catch (const Error& error) {
-        parameters_.forget_gradients(kAllGroups);  // of the part that ran
-        if (error.exit() != Exit::kNotFinite) throw;
-        throw Error(Exit::kNotFinite, "step " + std::to_string(state_.step()) + ": " + error.what());
-      }
-    }
+    whole_steps_ ? whole_steps_->run(window) : run_steps(window);
     // Looked at once a window: after a fault the rest of it has changed nothing.
     fold_log(first, state_.step());
     if (state_.fault().code != 0) explain_fault();

@@ -50,6 +50,8 @@ struct TrainerOptions {
   int64_t profile_steps = 0;    ///< the first steps are run eagerly and timed entry by entry; see profiler()
   Precision precision = Precision::kFp32;
   Dtype dtype = Dtype::kF32;  ///< of the parameters
+  bool persistent = false;    ///< whole steps by one kernel (vae_steps.h), where it can: else Error(kUsage)
+  int persistent_blocks = 0;  ///< of its grid; 0: as many as the device holds
 };
 
 /// Means over the steps since the last log point.
@@ -60,10 +62,13 @@ struct LogPoint {
   std::vector<int64_t> code_usage;  ///< of a VQ-VAE: how often each code was chosen in these steps; a sum, no mean
 };
 
+class VaeSteps;
+
 class Trainer {
  public:
   /// References must outlive this. Throws Error(kUsage) for a precision that the device does not have.
   Trainer(Runtime& runtime, const SampleStore& store, const std::vector<int32_t>& split, const TrainerOptions& options);
+  ~Trainer();
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
@@ -100,6 +105,7 @@ class Trainer {
  private:
   void record_step();
   void run_step();
+  void run_steps(int64_t steps);
   void start_codebook();
   double beta_at(int64_t step) const;
   void fold_log(int64_t first, int64_t last);
@@ -117,6 +123,7 @@ class Trainer {
   BatchSource source_;
   Tape tape_;
   std::unique_ptr<StepGraph> step_graph_;
+  std::unique_ptr<VaeSteps> whole_steps_;  // in its place, with TrainerOptions::persistent
   std::unique_ptr<Profiler> profiler_;
   std::unique_ptr<StepGraph> first_vectors_;  // of the first batch, for k-means; null once that has run
   Var vectors_;

@@ -26,20 +26,24 @@ inline void check_batch(const BatchShape& s, const BatchOrder& order) {
   }
 }
 
-/// Row of the store for row r, or -1 where it is masked.
-HOURGLASS_HD inline int32_t batch_index(const BatchShape& s, const BatchOrder& order, int64_t r) {
+/// Row of the store for row r of step `step`, or -1 where it is masked.
+HOURGLASS_HD inline int32_t batch_index(const BatchShape& s, const BatchOrder& order, int64_t step, int64_t r) {
   int64_t sample;
   if (order.rows) {
     sample = order.rows[r];
     if (sample < 0) return -1;
   } else {
-    const int64_t step = order.step ? *order.step : 0;
     const int64_t batches = s.dataset / s.global_batch;
     const int64_t position = step % batches * s.global_batch + s.first_row + r;
     sample = permute(static_cast<uint32_t>(position), static_cast<uint32_t>(s.dataset), order.seed,
                      static_cast<uint32_t>(step / batches));
   }
   return order.table ? order.table[sample] : static_cast<int32_t>(sample);
+}
+
+/// The same of the order's own step.
+HOURGLASS_HD inline int32_t batch_index(const BatchShape& s, const BatchOrder& order, int64_t r) {
+  return batch_index(s, order, order.step ? *order.step : 0, r);
 }
 
 /// The sample that row r shows, if batch_index says `index`.

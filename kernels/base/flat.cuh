@@ -32,17 +32,25 @@ inline unsigned flat_blocks(int64_t n) {
   return static_cast<unsigned>(std::clamp<int64_t>((n + kTile - 1) / kTile, 1, kMostBlocks));
 }
 
-/// Calls body(first element, elements, std::bool_constant) for each quad of [0, n): true where it is whole and aligned.
-/// The constant makes two bodies, so that all loads of a quad are on their way before the first is waited for.
+/// As for_each_flat_quad for what block `block` of a grid of `blocks` does, in whatever grid.
 template <class Body>
-__device__ __forceinline__ void for_each_flat_quad(int64_t n, bool aligned, Body body) {
-  for (int64_t i = 4 * global_thread(); i < n; i += 4 * grid_threads()) {
+__device__ __forceinline__ void for_each_flat_quad_of(unsigned block, unsigned blocks, int64_t n, bool aligned,
+                                                      Body body) {
+  const int64_t stride = 4 * int64_t{blocks} * blockDim.x;
+  for (int64_t i = 4 * (int64_t{block} * blockDim.x + threadIdx.x); i < n; i += stride) {
     if (aligned && n - i >= 4) {
       body(i, 4, std::true_type{});
     } else {
       body(i, static_cast<int>(n - i < 4 ? n - i : 4), std::false_type{});
     }
   }
+}
+
+/// Calls body(first element, elements, std::bool_constant) for each quad of [0, n): true where it is whole and aligned.
+/// The constant makes two bodies, so that all loads of a quad are on their way before the first is waited for.
+template <class Body>
+__device__ __forceinline__ void for_each_flat_quad(int64_t n, bool aligned, Body body) {
+  for_each_flat_quad_of(blockIdx.x, gridDim.x, n, aligned, body);
 }
 
 }  // namespace hourglass::gpu

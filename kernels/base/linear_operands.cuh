@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the CUDA kernels of the linear layer and of the ops that are fused with it put into gemm_tile.cuh: the store of
-// its output, and the operand and store of its parameters' gradients.
+// its output, the operand of its backward, and the operand and store of its parameters' gradients.
 #pragma once
 
 #include "kernels/base/activation_functions.h"
@@ -29,6 +29,35 @@ struct StoreActivated {
       }
     });
     write_four<kVector>(y, row, rows, column, columns, z, Write::kSet);
+  }
+};
+
+/// dz = dy f'(y) of (N, K) matrices as an operand: outer index n along the depth K, or k along the depth N.
+template <class T, bool kAlongDepth_, bool kVector>
+struct Derivative {
+  static constexpr bool kAlongDepth = kAlongDepth_;
+  struct Raw {
+    Vec4 dy, y;
+  };
+  const T* dy;
+  const T* y;
+  int N, K;
+  Activation activation;
+  __device__ __forceinline__ Raw fetch(int o, int k) const {
+    const int row = kAlongDepth ? o : k, column = kAlongDepth ? k : o;
+    Raw raw = {load_four<kVector>(dy, row, N, column, K), {}};
+    if (activation != Activation::kNone) raw.y = load_four<kVector>(y, row, N, column, K);
+    return raw;
+  }
+  __device__ __forceinline__ Vec4 value(const Raw& raw) const {
+    Vec4 dz = raw.dy;
+    with_activation(activation, [&](auto f) {
+      if constexpr (f.value != Activation::kGelu && f.value != Activation::kNone) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) dz[i] *= derivative_from_output<f.value>(raw.y[i]);
+      }
+    });
+    return dz;
   }
 };
 
