@@ -21,7 +21,7 @@ On a machine with an NVIDIA GPU, CUDA 12.4 or newer, CMake, ninja and python3 (P
   bench        the ceilings and the kernels                                                160 s
   determinism  every model ten times, captured and eager, and beside the CPU               100 s
   sanitize     compute-sanitizer's four tools on the tests of the kernels                  150 s
-  conv         convolutions beside cuDNN, whose algorithms are searched exhaustively       240 s
+  conv         convolutions beside cuDNN, whose algorithms are searched exhaustively       250 s
   train        trainings with their profiles; a published run of 100,000 steps              75 s
   peers        training steps of PyTorch (eager, torch.compile, captured) and JAX          390 s
   lookup       nearest codebook entries and fused kernels of PyTorch and flash-kmeans      115 s

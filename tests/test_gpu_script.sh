@@ -89,7 +89,8 @@ cat >"$work/canned/bench_a.device.json" <<'EOT'
    "roofline_%": 91.2, "spread_%": 3.4, "aa_%": 0.7, "GB/s": 2600.0, "label": "of copy"},
   {"name": "conv/tiles-bias-relu/c1/bf16/cuda/manual_time", "real_time": 10.0, "time_unit": "us"},
   {"name": "conv/tiles/c1/bf16/cuda/manual_time", "real_time": 8.0, "time_unit": "us"},
-  {"name": "conv/cudnn/c1/bf16/cuda/manual_time", "real_time": 20.0, "time_unit": "us"},
+  {"name": "conv/cudnn/c1/bf16/cuda/manual_time", "real_time": 20.0, "time_unit": "us", "label": "of peak; engine 62"},
+  {"name": "barrier/cluster/16/none/cuda/manual_time", "error_occurred": true, "error_message": "needs 9.0"},
   {"name": "conv/tiles/c2/bf16/cuda/manual_time", "real_time": 8.0, "time_unit": "us"},
   {"name": "conv/cudnn/c2/bf16/cuda/manual_time", "real_time": 5.0, "time_unit": "us"},
   {"name": "nearest_codebook/tiles/4x2x1/f32/cuda/manual_time", "real_time": 2.0, "time_unit": "us"}]}
@@ -115,7 +116,7 @@ stages 'describe_machine >"$RESULTS/machine.txt"; cp -r '"$work"'/canned/* "$RES
 table() { tr -s ' ' <"$work/out/results.md" | grep -qF -- "$1"; }
 check "the kernel's row has all columns" table "| a | 7 | f32 | 3000.0 | 40.0 | 50.0 | kernel | 91% of copy | 3%, 1% |"
 check "what a stopped program had measured" table "| b | 7 | f32 | | 6.0 | | | | | | |"
-check "a library beside ours" table "| conv | c1 | bf16 | | | 8.0 | tiles | | | 20.0 | 2.50x |"
+check "a library beside ours" table "| conv | c1 | bf16 | | | 8.0 | tiles | | | 20.0 engine 62 | 2.50x |"
 check "like beside like" table "| conv + bias + relu | c1 | bf16 | | | 10.0 | tiles | | | | |"
 check "and over all shapes" table "| conv, bf16, geometric mean of 2 shapes | | 1.25x cudnn's speed |"
 check "bandwidth" table "| median 91%, least 91% (a) |"
@@ -125,6 +126,7 @@ check "and the peer's" table "| conv-vae | cuda | pytorch eager | f32 | 128 | 80
 check "beside each other" table "| training step of conv-vae, batch 128, f32 | 40.0 us, captured | 80.0 us, pytorch graph-by-hand (2.0x) |"
 check "a peer that could not run" table "* jax scan, step/conv-vae 128: no such flag"
 check "a peer's call" table "| lookup | 4x2x1 | bf16 | 2.0 in f32 | 5.0 | flash-kmeans triton | 2.5x |"
+check "a case that cannot run here" table "| barrier | cluster | 16 | none | needs 9.0 |"
 check "a training" table "| vae | 100000 | 7.50 | 119,808 | 12 | neg_elbo 244.35 |"
 check "its profile" table "| linear | 128 x 400 | 4.0 | 6.0 | 25.0% |"
 check "the published bound" table "with 500 importance samples: -236.00"

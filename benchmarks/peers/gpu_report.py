@@ -48,11 +48,14 @@ def whole_cases(written):
 
 
 def cases(folder):
-    """Every benchmark case, flat."""
+    """Every benchmark case, flat; one that could not run has `failed`, and no time."""
     for path in sorted(folder.glob("bench_*.json")):
         for case in whole_cases(path.read_text()):
             match = NAME.match(case["name"])
-            if not match or "error_message" in case:
+            if not match:
+                continue
+            if "error_message" in case:
+                yield match.groupdict() | {"failed": case["error_message"]}
                 continue
             time = case.get("median_us") or case["real_time"] * MICROSECONDS[case["time_unit"]]
             program = path.name.partition(".")[0]
@@ -79,6 +82,7 @@ def junit(path):
 
 
 def collect(folder):
+    found = list(cases(folder))
     stages = [line.split("\t") for line in text(folder / "stages.tsv").splitlines()]
     machine = text(folder / "machine.txt")
     return {
@@ -90,7 +94,8 @@ def collect(folder):
         "step": list(lines_of_json(folder / "step.jsonl")),
         "peers": [line for path in sorted(folder.glob("peers*.jsonl")) for line in lines_of_json(path)],
         "data": list(lines_of_json(folder / "data.jsonl")),
-        "cases": list(cases(folder)),
+        "cases": [case for case in found if "failed" not in case],
+        "cases_without_result": [case for case in found if "failed" in case],
         "runs": list(runs(folder)),
         "bound": next(lines_of_json(folder / "bound.json"), {}),
     }

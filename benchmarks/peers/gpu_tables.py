@@ -143,9 +143,10 @@ def kernel_rows(result):
     cell = lambda row, name: f"{row[name]['us']:.1f}" if name in row else ""
     for (op, shape, dtype), row in kernels(result).items():
         device = row.get("device", {})
-        share = f"{device['roofline_%']:.0f}% {device['of']}" if "roofline_%" in device else ""
+        share = f"{device['roofline_%']:.0f}% {device['of'].split(';')[0]}" if "roofline_%" in device else ""
         spread = ", ".join(f"{device[name]:.0f}%" for name in ("spread_%", "aa_%") if name in device)
-        library = f"{row['library']['us']:.1f}" if "library" in row else ""
+        # After the semicolon stands which of the library's algorithms won.
+        library = f"{row['library']['us']:.1f}{row['library']['of'].partition(';')[2]}" if "library" in row else ""
         ratio = f"{row['library']['us'] / device['us']:.2f}x" if "library" in row and device else ""
         technique = device.get("technique", "").removesuffix(FUSED)
         yield [op, shape, dtype, cell(row, "reference"), cell(row, "cpu"), cell(row, "device"), technique, share, spread,
@@ -185,7 +186,7 @@ def call_headlines(result):
 
 def bandwidth_headline(result):
     shares = [(row["device"]["roofline_%"], op) for (op, _, _), row in kernels(result).items()
-              if row.get("device", {}).get("of") == "of copy" and
+              if row.get("device", {}).get("of", "").startswith("of copy") and
               1e3 * row["device"].get("GB/s", 0) * row["device"]["us"] >= LARGE_BYTES]
     if shares:
         median, (least, op) = statistics.median(share for share, _ in shares), min(shares)
@@ -288,6 +289,9 @@ def markdown(result):
     header = ["op", "shape", "dtype", "CPU reference us", "CPU us", "device us", "by", "of the ceiling", "spread, A/A",
               "library us", "ratio"]
     parts += section("Kernels", header, kernel_rows(result))
+    rows = [[case["op"], case["technique"], case["shape"], case["dtype"], case["failed"]]
+            for case in result["cases_without_result"]]
+    parts += section("Cases that could not run here", ["op", "by", "shape", "dtype", "why"], rows)
     rows = [[d["benchmark"].removeprefix("data/"), d["threads"], f"{d['images_per_second']:,.0f}"] for d in result["data"]]
     parts += section("Images on their way to a step", ["source", "CPU threads", "images/s"], rows)
     return "\n".join(parts)

@@ -6,7 +6,7 @@
 
 readonly ALL_STAGES=(build test step bench determinism sanitize conv train peers lookup cpu)
 # Seconds. Any call of at most ten minutes has room for whole stages; all of them are done in three such calls.
-declare -A BUDGET=([build]=180 [test]=110 [step]=90 [bench]=160 [determinism]=100 [sanitize]=150 [conv]=240 [train]=75
+declare -A BUDGET=([build]=180 [test]=110 [step]=90 [bench]=160 [determinism]=100 [sanitize]=150 [conv]=250 [train]=75
   [peers]=390 [lookup]=115 [cpu]=80)
 # Commands that run side by side: no time of theirs is looked at.
 declare -A SIDE_BY_SIDE=([sanitize]=6)
@@ -162,7 +162,8 @@ commands_bench() {
   for name in $(benchmarks); do say_benchmark "$name" "$name" '/(cuda|emulated)' "$name.device"; done
 }
 
-# Ours and cuDNN's, found by exhaustive search, layer by layer: the layers of the models, then the 26 of the sweep.
+# Ours and cuDNN's, found by exhaustive search, layer by layer: the layers of the models, then the 26 of the sweep. The
+# precisions that matter most come first; alone the stage has time for all of them.
 commands_conv() {
   [ "$quick" = no ] || return 0
   say_benchmark bf16 bench_conv2d '/bf16/(cuda|emulated)' bench_conv2d.bf16
