@@ -108,6 +108,14 @@ train_with_cuda_build() {
   rm -rf "$run"
 }
 
+# What only a card runs, of tests and benchmarks, at least compiles: nothing else here would notice if it did not.
+compile_device_code() {
+  if build "device code of tests and benchmarks" dev build/device-code device_code -DHOURGLASS_CUDA=ON \
+    -DCMAKE_CUDA_ARCHITECTURES=90a-real; then
+    add_row "device code of tests and benchmarks" 1 0 0 "$BUILD_SECONDS" ""
+  fi
+}
+
 # check_resources LOG: each kernel's registers and memory against kernels/resources.txt.
 check_resources() {
   grep -q 'Compiling entry function' "$1" || return 0  # nothing was compiled anew
@@ -133,6 +141,7 @@ compile_cuda() {
     find "$PTX" -type f ! -name '*.ptx' -delete  # 1 GB
     train_with_cuda_build
     check_resources "$LOGS/build-cuda.log"
+    compile_device_code
   fi
 }
 
