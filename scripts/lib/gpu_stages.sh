@@ -99,9 +99,9 @@ commands_build() {
 }
 
 commands_test() {
-  local filter="-L cuda"
+  local filter="-L cuda" at_once=$(($(jobs_here) / 2))
   [ "$quick" = no ] || filter="-R ^FillCuda"
-  say_command tests "ctest --test-dir $BUILD $filter --no-tests=error --output-on-failure --timeout 100 -j 4 --output-junit $PWD/$RESULTS/tests.xml"
+  say_command tests "ctest --test-dir $BUILD $filter --no-tests=error --output-on-failure --timeout 100 -j $((at_once > 2 ? at_once : 2)) --output-junit $PWD/$RESULTS/tests.xml"
 }
 
 # At the sizes of use, on the real images.
@@ -135,7 +135,7 @@ commands_sanitize() {
 
 # The whole training step of each network, captured and eager, in each precision.
 commands_step() {
-  local options="--seconds 2"
+  local options="--seconds 1.5"
   [ "$emulated" = no ] || options="--seconds 0 --batch 4"
   [ "$quick" = no ] || options="--seconds 0 --model vae --batch 4"
   say_command step "$BUILD/benchmarks/bench_step $options >$RESULTS/step.jsonl"
