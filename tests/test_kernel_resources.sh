@@ -64,4 +64,8 @@ check "with what was expected" says "HOURGLASS_PTXAS_VERBOSE"
 out=$("$work/scripts/kernel-resources.sh" --frobnicate 2>&1) status=$?
 check "an unknown option is refused" exits 2
 
+# What the notes quote of resources.txt is generated.
+out=$(python3 docs/notes/tables.py --check 2>&1) status=$?
+check "docs/notes/tables.md is what docs/notes/tables.py writes" exits 0
+
 finish
