@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole training step of a network (Fashion-MNIST shape, Adam): one JSON line for each network, batch size and
-// device with images a second, microseconds and launches a step. On the CUDA device both as one captured graph and
-// eagerly, the same launches one by one (a test holds them to each other), and the VAE as one persistent kernel for
-// many. In an emulated build the device is named `emulated` and its times mean nothing. The networks: the VAE
-// 784-400-20, and those of the presets conv-vae and keras-conv, and the default VQ-VAE. Usage: bench_step [--device
-// cpu|cuda] [--threads N] [--seconds S] [--model vae|conv-vae|conv-ae|vqvae ...]
+// The whole training step of a network (Adam): one JSON line for each network, batch size and device with images a
+// second, microseconds and launches a step. On the CUDA device both as one captured graph and eagerly, the same
+// launches one by one (a test holds them to each other), and the VAE as one persistent kernel for many. In an emulated
+// build the device is named `emulated` and its times mean nothing. The networks: the VAE 784-400-20, those of the
+// presets conv-vae and keras-conv, and the default VQ-VAE; on a card also the other presets, captured, at their own
+// sizes. Images are random bytes. Usage: bench_step [--device cpu|cuda] [--threads N] [--seconds S] [--model
+// vae|conv-vae|conv-ae|vqvae|PRESET ...]
 //                   [--batch B ...] [--precision fp32|tf32|bf16 ...]
 // On a CUDA device all precisions unless some are named; always fp32 on the CPU.
 #include <algorithm>
@@ -12,10 +13,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <numeric>
 #include <string>
+#include <variant>
 #include <vector>
 
+#include "apps/command_line.h"
+#include "apps/run_setup.h"
 #include "benchmarks/device.h"
 #include "kernels/base/philox.h"
 #include "models/trainer.h"
@@ -25,14 +30,28 @@ namespace {
 using namespace hourglass;
 using Clock = std::chrono::steady_clock;
 
-constexpr int kPixels = 784;
-
 struct StepCase {
-  const char* name;   ///< of --model
-  const char* title;  ///< of the JSON line
-  ModelConfig config;
+  std::string name;   ///< of --model
+  std::string title;  ///< of the JSON line
+  TrainerOptions training;
   std::vector<int> batches;
+  bool everywhere = true;  ///< also on the CPU and in the emulator, and eagerly on a card; else only where it is named
 };
+
+StepCase case_of(const char* name, const char* title, const ModelConfig& config, std::vector<int> batches) {
+  TrainerOptions training;
+  training.model = config;
+  return {name, title, training, std::move(batches)};
+}
+
+/// The network and training of a preset for images of side x side, whatever its own data are.
+StepCase case_of_preset(const char* preset, int side, const char* channels, std::vector<int> batches) {
+  const std::string data = "shapes:" + std::to_string(side) + ":64";
+  const std::vector<const char*> words = {"hourglass", "train",      "--preset",   preset,
+                                          "--data",    data.c_str(), "--channels", channels};
+  const auto options = std::get<TrainOptions>(parse(static_cast<int>(words.size()), words.data()));
+  return {preset, preset, trainer_options(options, load_data(options), 1 << 30), std::move(batches), false};
+}
 
 std::vector<StepCase> step_cases() {
   ModelConfig conv_vae;
@@ -49,10 +68,12 @@ std::vector<StepCase> step_cases() {
   vqvae.encoder = "conv 64 4 2; conv 64 4 2; residual 32; residual 32";
   vqvae.spatial_code = true;
   vqvae.latent = static_cast<int>(vqvae.code_grid().elements());
-  return {{"vae", "vae-784-400-20", {}, {128, 4096}},
-          {"conv-vae", "conv-vae", conv_vae, {128}},
-          {"conv-ae", "conv-ae", conv_ae, {128}},
-          {"vqvae", "vqvae", vqvae, {128}}};
+  return {case_of("vae", "vae-784-400-20", {}, {128, 4096}),  case_of("conv-vae", "conv-vae", conv_vae, {128}),
+          case_of("conv-ae", "conv-ae", conv_ae, {128}),      case_of("vqvae", "vqvae", vqvae, {128}),
+          case_of_preset("keras-fc", 28, "gray", {128}),      case_of_preset("vae2d", 28, "gray", {128, 4096}),
+          case_of_preset("vae-2506.07687", 28, "gray", {80}), case_of_preset("keras-denoise", 28, "gray", {128}),
+          case_of_preset("vqvae-sonnet", 32, "3", {32, 128}), case_of_preset("vqvae-cifar10", 32, "3", {128}),
+          case_of_preset("vqvae-64", 64, "3", {64})};
 }
 
 struct Options {
@@ -63,35 +84,63 @@ struct Options {
   double seconds = 3;
 };
 
-std::vector<uint8_t> random_images(int samples) {
-  std::vector<uint8_t> images(static_cast<size_t>(samples) * kPixels);
-  for (size_t i = 0; i < images.size(); i += 4) {
+struct Images {
+  int samples, pixels;
+  std::vector<uint8_t> bytes;
+};
+
+/// 60,000, or what fits into 256 MB.
+const Images& random_images(int pixels) {
+  static std::map<int, Images> all;
+  if (all.contains(pixels)) return all.at(pixels);
+  const int samples = std::min(60000, (1 << 28) / pixels);
+  std::vector<uint8_t> bytes(static_cast<size_t>(samples) * static_cast<size_t>(pixels));
+  for (size_t i = 0; i < bytes.size(); i += 4) {
     const auto words = philox(1, 2, static_cast<uint32_t>(i), 0, 0, 0);
-    for (size_t k = 0; k < 4; ++k) images[i + k] = static_cast<uint8_t>(words.w[k] >> 24);
+    for (size_t k = 0; k < std::min<size_t>(4, bytes.size() - i); ++k) {
+      bytes[i + k] = static_cast<uint8_t>(words.w[k] >> 24);
+    }
   }
-  return images;
+  return all.emplace(pixels, Images{samples, pixels, std::move(bytes)}).first->second;
 }
 
 enum class Form { kCaptured, kEager, kPersistent };
 
+/// Steps of a block, after some that are not timed: pages, plans, caches, the capture. A block ends with a copy of the
+/// log to the host; on a card long ones, up to a quarter of a second, so that a step pays for its share of it only.
+int64_t warm_up(Trainer& trainer, bool cuda, int batch) {
+  if (!cuda) {
+    const int64_t block = std::max<int64_t>(1, 4096 / batch);
+    trainer.run(3 * block);
+    return block;
+  }
+  trainer.run(4);
+  if (bench::kEmulated) return 1;
+  static_cast<void>(trainer.take_log());
+  const auto from = Clock::now();
+  trainer.run(16);
+  static_cast<void>(trainer.take_log());
+  const double step = std::chrono::duration<double>(Clock::now() - from).count() / 16;
+  const int64_t block = std::clamp<int64_t>(static_cast<int64_t>(0.25 / step), 8, 512);
+  trainer.run(block);
+  static_cast<void>(trainer.take_log());
+  return block;
+}
+
 /// Prints a line and returns the launches of a captured step; `launches`: what to print where nothing is captured.
-int measure(const StepCase& network, const std::vector<uint8_t>& images, int batch, const std::string& device,
-            Precision precision, Form form, int launches, const Options& options) {
-  const bool capture = form == Form::kCaptured;
+int measure(const StepCase& network, int batch, const std::string& device, Precision precision, Form form, int launches,
+            const Options& options) {
+  const bool capture = form == Form::kCaptured, cuda = device != "cpu";
   Runtime runtime({device, options.threads, capture});
-  const int samples = static_cast<int>(images.size() / kPixels);
-  std::vector<int32_t> split(static_cast<size_t>(samples));
+  TrainerOptions training = network.training;
+  const Images& images = random_images(static_cast<int>(training.model.image().elements()));
+  std::vector<int32_t> split(static_cast<size_t>(images.samples));
   std::iota(split.begin(), split.end(), 0);
-  TrainerOptions training;
-  training.model = network.config;
   training.batch.batch = batch;
   training.precision = precision;
   training.persistent = form == Form::kPersistent;
-  Trainer trainer(runtime, {images.data(), Dtype::kU8, samples, kPixels}, split, training);
-  const bool cuda = device != "cpu";
-  // A block ends with a copy of the log to the host: long blocks, so that a step pays for its share of it only.
-  const int64_t block = cuda ? (bench::kEmulated ? 1 : 512) : std::max<int64_t>(1, 4096 / batch);
-  trainer.run(cuda ? std::max<int64_t>(3, block) : 3 * block);  // warm-up: pages, plans, caches, the capture
+  Trainer trainer(runtime, {images.bytes.data(), Dtype::kU8, images.samples, images.pixels}, split, training);
+  const int64_t block = warm_up(trainer, cuda, batch);
   std::vector<double> rates;
   for (const auto start = Clock::now();
        rates.empty() || std::chrono::duration<double>(Clock::now() - start).count() < options.seconds;) {
@@ -109,7 +158,7 @@ int measure(const StepCase& network, const std::vector<uint8_t>& images, int bat
       "%d, "
       "\"threads\": %d, \"images_per_second\": %.0f, \"p10\": %.0f, \"p90\": %.0f, \"step_us\": %.2f, \"launches\": "
       "%d, \"blocks\": %zu}\n",
-      network.title, cuda && bench::kEmulated ? "emulated" : device.c_str(),
+      network.title.c_str(), cuda && bench::kEmulated ? "emulated" : device.c_str(),
       form == Form::kPersistent ? "persistent"
       : cuda && capture         ? "captured"
                                 : "eager",
@@ -144,22 +193,23 @@ std::vector<Precision> precisions_on(const std::string& device, const Options& o
 }
 
 /// All forms on CUDA; the persistent one, a launch for many steps, is that of the VAE in fp32.
-void measure_forms(const StepCase& network, const std::vector<uint8_t>& images, int batch, const std::string& device,
-                   const Options& options) {
+void measure_forms(const StepCase& network, int batch, const std::string& device, const Options& options) {
+  const bool cuda = device != "cpu";
   for (const Precision precision : precisions_on(device, options)) {
-    const bool cuda = device != "cpu";
-    const int launches = cuda ? measure(network, images, batch, device, precision, Form::kCaptured, 0, options) : 0;
-    measure(network, images, batch, device, precision, Form::kEager, launches, options);
-    if (cuda && precision == Precision::kFp32 && !std::strcmp(network.name, "vae")) {
-      measure(network, images, batch, device, precision, Form::kPersistent, 1, options);
+    const int launches = cuda ? measure(network, batch, device, precision, Form::kCaptured, 0, options) : 0;
+    if (cuda && !network.everywhere) continue;
+    measure(network, batch, device, precision, Form::kEager, launches, options);
+    if (cuda && precision == Precision::kFp32 && network.name == "vae") {
+      measure(network, batch, device, precision, Form::kPersistent, 1, options);
     }
   }
 }
 
 /// All of them, unless --model names some.
-bool chosen(const StepCase& network, const Options& options) {
+bool chosen(const StepCase& network, const std::string& device, const Options& options) {
   const auto& models = options.models;
-  return models.empty() || std::find(models.begin(), models.end(), network.name) != models.end();
+  if (!models.empty()) return std::find(models.begin(), models.end(), network.name) != models.end();
+  return network.everywhere || (device != "cpu" && !bench::kEmulated);
 }
 
 }  // namespace
@@ -167,12 +217,11 @@ bool chosen(const StepCase& network, const Options& options) {
 int main(int argc, char** argv) {
   try {
     const Options options = parse(argc, argv);
-    const std::vector<uint8_t> images = random_images(60000);
     for (const StepCase& network : step_cases()) {
-      if (!chosen(network, options)) continue;
       for (const std::string& device : options.devices) {
+        if (!chosen(network, device, options)) continue;
         for (const int batch : options.batches.empty() ? network.batches : options.batches) {
-          measure_forms(network, images, batch, device, options);
+          measure_forms(network, batch, device, options);
         }
       }
     }

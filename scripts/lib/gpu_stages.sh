@@ -135,7 +135,7 @@ commands_sanitize() {
 
 # The whole training step of each network, captured and eager, in each precision.
 commands_step() {
-  local options="--seconds 1.5"
+  local options="--seconds 1"
   [ "$emulated" = no ] || options="--seconds 0 --batch 4"
   [ "$quick" = no ] || options="--seconds 0 --model vae --batch 4"
   say_command step "$BUILD/benchmarks/bench_step $options >$RESULTS/step.jsonl"
