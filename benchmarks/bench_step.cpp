@@ -70,8 +70,8 @@ std::vector<StepCase> step_cases() {
   vqvae.latent = static_cast<int>(vqvae.code_grid().elements());
   return {case_of("vae", "vae-784-400-20", {}, {128, 4096}),  case_of("conv-vae", "conv-vae", conv_vae, {128}),
           case_of("conv-ae", "conv-ae", conv_ae, {128}),      case_of("vqvae", "vqvae", vqvae, {128}),
-          case_of_preset("keras-fc", 28, "gray", {128}),      case_of_preset("vae2d", 28, "gray", {128, 4096}),
-          case_of_preset("vae-2506.07687", 28, "gray", {80}), case_of_preset("keras-denoise", 28, "gray", {128}),
+          case_of_preset("keras-fc", 28, "1", {128}),         case_of_preset("vae2d", 28, "1", {128, 4096}),
+          case_of_preset("vae-2506.07687", 28, "1", {80}),    case_of_preset("keras-denoise", 28, "1", {128}),
           case_of_preset("vqvae-sonnet", 32, "3", {32, 128}), case_of_preset("vqvae-cifar10", 32, "3", {128}),
           case_of_preset("vqvae-64", 64, "3", {64})};
 }
