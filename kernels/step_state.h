@@ -30,7 +30,7 @@ struct FaultReport {
 };
 
 /// What the gradient check finds (gradient_norm.h), read by optimizers and the log.
-struct Norm {
+struct alignas(16) Norm {  // one store writes both
   double norm = 0;   ///< L2 norm of all gradients, before clipping
   double scale = 1;  ///< factor that clips them: min(1, clip / (norm + 1e-6)), or 1
 };

@@ -22,7 +22,7 @@ Installs the missing packages (Debian 12, Ubuntu 24.04; root), builds with warni
   the CUDA kernels and training on them, in an emulator, and the kernels' tests once more on nvcc's PTX, if there is any
                                                                   (build/emulated),
   the CUDA kernels under its access checker                       (build/emulated-checked),
-and ends with one table, in which a test of the sanitizers and the checker is a whole program. At most 25 minutes on
+and ends with one table, in which a test of the sanitizers and the checker is a whole program. About 32 minutes on
 2 cores, from nothing. Exits 1 if anything failed.
 
   --quick        the release build and its tests that are not labelled slow; at most 5 minutes

@@ -108,7 +108,7 @@ commands_test() {
 commands_determinism() {
   local options="--seconds $((BUDGET[determinism] - 5))"
   [ ! -d "$PACK" ] || options+=" --data-dir $PACK/usr/share/datasets"
-  [ "$emulated" = no ] || options="--small --runs 2"
+  [ "$emulated" = no ] || options+=" --small --runs 2"
   [ "$quick" = no ] || options+=" --model vae --precision fp32"
   say_command determinism "$BUILD/tests/determinism $options >$RESULTS/determinism.jsonl"
 }
