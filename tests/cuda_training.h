@@ -6,21 +6,13 @@
 
 #include "engine/transfer.h"
 #include "models/trainer.h"
+#include "tests/cuda_runtime_test.h"
 #include "tests/harness.h"
 #include "tests/small_data.h"
 
 namespace hourglass::test {
 
-class CudaTraining : public testing::Test {
- protected:
-  void SetUp() override {
-    try {
-      Runtime runtime({"cuda", 1});
-    } catch (const Error& error) {
-      GTEST_SKIP() << "needs a CUDA device: " << error.what();
-    }
-  }
-};
+using CudaTraining = CudaRuntimeTest;
 
 /// What a training leaves: all parameters, and the loss terms of each look.
 struct Result {

@@ -10,6 +10,7 @@
 
 #include "engine/runtime.h"
 #include "kernels/base/error.h"
+#include "tests/cuda_runtime_test.h"
 #include "tests/model_runs.h"
 
 namespace hourglass::test {
@@ -27,16 +28,7 @@ constexpr int kRuns = 10, kRoundedRuns = 10;
 
 constexpr const char* kSmall = " --data shapes:8:40 --batch 4 --threads 1";
 
-class CudaTrainings : public testing::Test {
- protected:
-  void SetUp() override {
-    try {
-      Runtime runtime({"cuda", 1});
-    } catch (const Error& error) {
-      GTEST_SKIP() << "needs a CUDA device: " << error.what();
-    }
-  }
-};
+using CudaTrainings = CudaRuntimeTest;
 class CudaModels : public CudaTrainings, public testing::WithParamInterface<const ModelRow*> {};
 
 std::vector<const ModelRow*> small_rows() {

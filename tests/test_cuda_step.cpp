@@ -5,6 +5,7 @@
 
 #include "engine/transfer.h"
 #include "models/trainer.h"
+#include "tests/cuda_runtime_test.h"
 #include "tests/harness.h"
 #include "tests/small_data.h"
 #if defined(HOURGLASS_CUDA_EMULATED)
@@ -14,16 +15,7 @@
 namespace hourglass::test {
 namespace {
 
-class CudaStep : public testing::Test {
- protected:
-  void SetUp() override {
-    try {
-      Runtime runtime({"cuda", 1});
-    } catch (const Error& error) {
-      GTEST_SKIP() << "needs a CUDA device: " << error.what();
-    }
-  }
-};
+using CudaStep = CudaRuntimeTest;
 
 /// The published figure: kernels launched a step of the 784-400-20 VAE, here with smaller layers of the same number.
 TEST_F(CudaStep, OfAVaeLaunchesTwelveKernels) {

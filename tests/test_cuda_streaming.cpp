@@ -2,6 +2,7 @@
 // Samples beyond the device's memory: captured and eager, against a run that holds them all.
 #include <gtest/gtest.h>
 
+#include "tests/cuda_runtime_test.h"
 #include "tests/streaming_checks.h"
 #if defined(HOURGLASS_CUDA_EMULATED)
 #include "tests/simt/simt.h"
@@ -10,14 +11,10 @@
 namespace hourglass::test {
 namespace {
 
-class CudaStreaming : public testing::Test {
+class CudaStreaming : public CudaRuntimeTest {
  protected:
   void SetUp() override {
-    try {
-      Runtime runtime({"cuda", 1});
-    } catch (const Error& error) {
-      GTEST_SKIP() << "needs a CUDA device: " << error.what();
-    }
+    CudaRuntimeTest::SetUp();
     options_.batch.batch = 16;
     options_.model.hidden = {8};
   }

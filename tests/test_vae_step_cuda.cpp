@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The persistent kernel against the tape's step, on both devices.
+#include "tests/cuda_runtime_test.h"
 #include "tests/vae_step_checks.h"
 #if defined(HOURGLASS_CUDA_EMULATED)
 #include "tests/simt/simt.h"
@@ -15,16 +16,7 @@ const int kBlocks = std::getenv("HOURGLASS_SIMT_PTX") ? 1 : 3;  // of 32 that th
 constexpr int kBlocks = 0;
 #endif
 
-class VaeStepCuda : public testing::Test {
- protected:
-  void SetUp() override {
-    try {
-      Runtime runtime(kCuda);
-    } catch (const Error& error) {
-      GTEST_SKIP() << "needs a CUDA device: " << error.what();
-    }
-  }
-};
+using VaeStepCuda = CudaRuntimeTest;
 
 /// Whether g++ compiled what runs. nvcc may fuse other multiply-adds in one kernel than in another.
 bool is_emulated() {

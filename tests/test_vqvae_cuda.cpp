@@ -1,22 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The VQ-VAE on the CUDA device beyond what test_cuda_models.cpp asks of every model: its codes, and a resumed run.
 #include "engine/transfer.h"
+#include "tests/cuda_runtime_test.h"
 #include "tests/harness.h"
 #include "tests/vqvae_model.h"
 
 namespace hourglass::test {
 namespace {
 
-class VqVaeCuda : public testing::Test {
- protected:
-  void SetUp() override {
-    try {
-      Runtime runtime({"cuda", 1});
-    } catch (const Error& error) {
-      GTEST_SKIP() << "needs a CUDA device: " << error.what();
-    }
-  }
-};
+using VqVaeCuda = CudaRuntimeTest;
 
 /// Restarts happen in these few steps.
 TrainerOptions lively(ModelConfig model) {
