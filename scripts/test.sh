@@ -167,7 +167,7 @@ else
     run_tests "CUDA in the emulator" build/emulated -L cuda
   fi
   # Races, bounds and uninitialised reads, whatever order the threads ran in.
-  if build "CUDA under the access checker" emulated-checked build/emulated-checked cuda_kernel_tests; then
+  if build "CUDA under the access checker" emulated-checked build/emulated-checked cuda_tests; then
     run_tests "CUDA under the access checker" build/emulated-checked -L cuda
   fi
 fi

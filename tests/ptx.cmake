@@ -22,7 +22,7 @@ target_compile_definitions(test_ptx_kernels PRIVATE HOURGLASS_PTX_PROBLEM="${pro
 add_test(NAME ptx_kernels COMMAND test_ptx_kernels)
 set_tests_properties(ptx_kernels PROPERTIES LABELS cuda SKIP_REGULAR_EXPRESSION "is not tested"
   FIXTURES_REQUIRED ptx_runs)
-foreach(target all_tests cuda_tests cuda_kernel_tests)
+foreach(target all_tests cuda_tests)
   add_dependencies(${target} test_ptx_kernels)
 endforeach()
 if(problem)
@@ -66,7 +66,7 @@ if(HOURGLASS_PTX_FROM)  # test_ptx_kernels holds the two to each other
   hourglass_ptx(kernels_90a 90a ${kernel_sources})
 endif()
 add_custom_target(ptx DEPENDS ${ptx_files})
-foreach(target all_tests cuda_tests cuda_kernel_tests)
+foreach(target all_tests cuda_tests)
   add_dependencies(${target} ptx)
 endforeach()
 
