@@ -123,13 +123,29 @@ TEST(Files, ModeIsThatAskedFor) {
   EXPECT_EQ(fs::status(folder / "a").permissions(), fs::perms::owner_read | fs::perms::owner_write);
 }
 
-TEST(Files, TemporaryNameIsNeverWrittenThrough) {
+/// Containers that share a folder have equal pids: here both writers have the same one.
+TEST(Files, TwoWritersOfOneFileDoNotDisturbEachOther) {
   const TemporaryFolder folder;
-  write_file_atomic(folder / "victim", "safe");
-  fs::create_symlink(folder / "victim", folder / ("a.tmp-" + std::to_string(getpid())));
-  write_file_atomic(folder / "a", "mine");
-  EXPECT_EQ(read_text_file(folder / "victim"), "safe");
-  EXPECT_EQ(read_text_file(folder / "a"), "mine");
+  AtomicFile first(folder / "a"), second(folder / "a");
+  EXPECT_EQ(folder.entries(), 2u);
+  first.write("first", 5);
+  second.write("second", 6);
+  first.commit();
+  EXPECT_EQ(read_text_file(folder / "a"), "first");
+  second.commit();
+  EXPECT_EQ(read_text_file(folder / "a"), "second");
+  EXPECT_EQ(folder.entries(), 1u);
+}
+
+TEST(Files, WhatAKilledWriterLeavesIsRemoved) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(exit_code_of_child([&] {
+              AtomicFile file(folder / "a");
+              _exit(9);
+            }),
+            9);
+  EXPECT_EQ(folder.entries(), 1u);
+  EXPECT_EQ(remove_temporary_files(folder.path()), 1);
 }
 
 TEST(Files, RemovesLeftoversOnly) {

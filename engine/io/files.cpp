@@ -123,11 +123,14 @@ std::string read_text_file(const fs::path& path, Exit on_error, int64_t max_byte
 }
 
 AtomicFile::AtomicFile(fs::path path, unsigned mode) : path_(std::move(path)) {
-  temporary_ = path_;
-  temporary_ += ".tmp-" + std::to_string(::getpid());
-  // A leftover of a dead process of the same pid is replaced, never written through: it could be a link.
-  ::unlink(temporary_.c_str());
-  descriptor_ = open_retry(temporary_, O_WRONLY | O_CREAT | O_EXCL, mode);
+  // Not by pid: two containers that share the folder may have the same. What is there is another writer's, or a link.
+  do {
+    uint32_t number = 0;
+    if (::getentropy(&number, sizeof number) != 0) throw_errno(Exit::kIo, path_, "draw a temporary name");
+    temporary_ = path_;
+    temporary_ += ".tmp-" + std::to_string(number);
+    descriptor_ = open_retry(temporary_, O_WRONLY | O_CREAT | O_EXCL, mode);
+  } while (descriptor_ < 0 && errno == EEXIST);
   if (descriptor_ < 0) throw_errno(Exit::kIo, path_, "create");
 }
 

@@ -28,9 +28,10 @@ Bytes read_file(const std::filesystem::path& path, Exit on_error = Exit::kData, 
 std::string read_text_file(const std::filesystem::path& path, Exit on_error = Exit::kData,
                            int64_t max_bytes = kMaxFileBytes);
 
-/// Replaces a file in one step: bytes go to `<path>.tmp-<pid>` beside it; commit() syncs them, renames them over `path`
-/// and syncs the folder. Whenever the process dies, `path` is the whole old file or the whole new one. Destroyed
-/// without commit, or after a failure, it removes its temporary file. Failures are Exit::kIo.
+/// Replaces a file in one step: bytes go to `<path>.tmp-<random number>` beside it, so that any number of writers may
+/// replace one file and the last one wins; commit() syncs them, renames them over `path` and syncs the folder. Whenever
+/// the process dies, `path` is the whole old file or the whole new one. Destroyed without commit, or after a failure,
+/// it removes its temporary file. Failures are Exit::kIo.
 class AtomicFile {
  public:
   /// `mode` is that of a newly created file, before the umask.
