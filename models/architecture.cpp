@@ -255,7 +255,7 @@ Architecture mirror(const Architecture& encoder, int code, ImageShape image) {
 }
 
 Architecture complete_decoder(Architecture layers, const Architecture& encoder, int code, ImageShape image) {
-  const ImageShape from = encoder.back().out;
+  const ImageShape from = encoder.empty() ? image : encoder.back().out;
   const bool insert = code > 0 && layers.front().spatial();
   infer_shapes("--decoder", layers, code > 0 && !insert ? ImageShape{1, 1, code} : from);
   if (insert) layers.insert(layers.begin(), dense(code, from));

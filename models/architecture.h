@@ -52,15 +52,15 @@ Architecture parse_architecture(const std::string& option, const std::string& te
 void infer_shapes(const std::string& option, Architecture& layers, ImageShape in);
 
 /// The decoder that mirrors `encoder` (shapes inferred; it takes `image`): from `code` values, or from the encoder's
-/// output if `code` is 0, to `image`. A strided convolution becomes transposed, pooling becomes upsampling; norms stay
-/// with their layers, unless the groups do not divide the channels of the mirror; the last layer has no norm and no
-/// activation. Throws Error(kUsage) where pooling cut an odd extent, which no upsampling
+/// output if `code` is 0 (one of the two is there), to `image`. A strided convolution becomes transposed, pooling
+/// becomes upsampling; norms stay with their layers, unless the groups do not divide the channels of the mirror; the
+/// last layer has no norm and no activation. Throws Error(kUsage) where pooling cut an odd extent, which no upsampling
 /// restores.
 Architecture mirror(const Architecture& encoder, int code, ImageShape image);
 
 /// The decoder that the user wrote as `layers`: from `code` values, which a dense layer turns into the encoder's output
-/// if the first layer needs an image, or from that output if `code` is 0, to `image`. Throws Error(kUsage) if it ends
-/// elsewhere.
+/// (`image`, where there is no encoder) if the first layer needs an image, or from that output if `code` is 0, to
+/// `image`. Throws Error(kUsage) if it ends elsewhere.
 Architecture complete_decoder(Architecture layers, const Architecture& encoder, int code, ImageShape image);
 
 /// As parse_architecture reads it.

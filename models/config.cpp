@@ -59,6 +59,8 @@ Architecture ModelConfig::trunk_layers() const {
     layers = parse_architecture("--encoder", encoder);
   } else {
     for (int units : hidden) layers.push_back({.units = units});
+    expect(!layers.empty() || !spatial_code, "--hidden",
+           "at least one layer with --latent 0, whose code is the encoder's output", "none");
   }
   infer_shapes("--encoder", layers, image());
   return layers;

@@ -44,7 +44,8 @@ struct ModelConfig {
 
   int pixels() const { return height * width * channels; }
   ImageShape image() const { return {height, width, channels}; }
-  /// The encoder below its code, or a VAE's head, shapes inferred.
+  /// The encoder below its code, or a VAE's head, shapes inferred. Throws as check() if they do not fit, or if there
+  /// are none and `spatial_code` wants some.
   Architecture trunk_layers() const;
   int trunk_size() const;  ///< values of the trunk's output
   /// The encoder: the trunk, and an autoencoder's code, or a VQ-VAE's projection to the positions' vectors.

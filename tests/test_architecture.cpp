@@ -4,6 +4,7 @@
 #include "kernels/base/error.h"
 #include "models/architecture.h"
 #include "models/config.h"
+#include "tests/harness.h"
 
 namespace hourglass {
 namespace {
@@ -137,6 +138,29 @@ TEST(ModelConfig, LayersOfAFullyConnectedPair) {
   c.hidden = {};
   EXPECT_EQ(to_text(c.encoder_layers()), "dense 2 none");
   EXPECT_EQ(to_text(c.decoder_layers()), "dense 784 none");
+}
+
+TEST(ModelConfig, WithoutEncoderLayersADecoderBeginsAtTheImagesSize) {
+  for (const ModelKind kind : {ModelKind::kAutoencoder, ModelKind::kVae}) {
+    ModelConfig c{.kind = kind, .height = 8, .width = 8, .hidden = {}, .decoder = "dense 64", .latent = 2};
+    EXPECT_NO_THROW(c.check());
+    EXPECT_EQ(to_text(c.decoder_layers()), "dense 64 none");
+    c.decoder = "conv 1 3";
+    EXPECT_EQ(to_text(c.decoder_layers()), "dense 64; conv 1 3 none");
+    EXPECT_EQ(c.decoder_layers().front().out, c.image());
+  }
+}
+
+TEST(ModelConfig, AnEmptyNetworkIsRefused) {
+  for (const char* decoder : {"", "dense 64"}) {
+    ModelConfig c{.kind = ModelKind::kAutoencoder, .height = 8, .width = 8, .hidden = {}, .latent = 64};
+    c.decoder = decoder;
+    c.spatial_code = true;
+    EXPECT_EQ(refusal([&] { c.check(); }),
+              "model: --hidden expects at least one layer with --latent 0, whose code is the encoder's output, given "
+              "none");
+    test::expect_error([&] { model_config_from_json(to_json(c)); }, Exit::kCheckpoint, {"--hidden", "none"});
+  }
 }
 
 TEST(ModelConfig, ASpatialCodeIsTheEncodersOutput) {
