@@ -58,6 +58,7 @@ class LayerReader {
     if (count < form.least || count > form.most) refuse(std::string(form.name) + " " + form.numbers);
     assign(numbers);
     for (; next_ < words_.size(); ++next_) read_modifier(words_[next_]);
+    if (norms_ > 1 || activations_ > 1) refuse("at most one activation and one norm a layer");
     return layer_;
   }
 
@@ -108,13 +109,16 @@ class LayerReader {
       layer_.valid = true;
     } else if (word == "batch-norm" && has_weights(layer_.kind)) {
       layer_.norm = NormKind::kBatch;
+      ++norms_;
     } else if (word.rfind(group, 0) == 0 && has_weights(layer_.kind)) {
       const std::string count = word.substr(group.size());
       layer_.norm = NormKind::kGroup;
+      ++norms_;
       if (count.empty() || count.size() > 6 || !is_number(count) || std::stoi(count) < 1) refuse("group-norm:GROUPS");
       layer_.groups = std::stoi(count);
     } else if (has_weights(layer_.kind) && is_activation(word)) {
       layer_.own_activation = true;
+      ++activations_;
     } else {
       refuse("valid, batch-norm, group-norm:GROUPS or an activation after the numbers, where the layer takes it");
     }
@@ -131,6 +135,7 @@ class LayerReader {
   std::string text_;
   std::vector<std::string> words_;
   size_t next_ = 0;
+  int norms_ = 0, activations_ = 0;
   LayerSpec layer_;
 };
 

@@ -53,6 +53,11 @@ TEST(Architecture, NamesWhatItCannotRead) {
   EXPECT_NE(message("dense 99999999999").find("numbers of at least 1"), std::string::npos);
   EXPECT_NE(message("dense 9999999").find("at most 1048576 units"), std::string::npos);
   EXPECT_NE(message("max-pool 2 relu").find("where the layer takes it"), std::string::npos);
+  for (const char* twice : {"conv 4 3 2 relu tanh", "dense 4 relu relu", "dense 4 batch-norm batch-norm",
+                            "conv 8 3 batch-norm group-norm:2", "conv 8 3 group-norm:2 batch-norm"}) {
+    EXPECT_EQ(message(twice),
+              std::string("--encoder expects at most one activation and one norm a layer, given \"") + twice + "\"");
+  }
   for (const char* groups : {"", "0", "-1", "x", "2x", "1234567", "99999999999"}) {
     EXPECT_NE(message(std::string("conv 8 3 group-norm:") + groups).find("expects group-norm:GROUPS"),
               std::string::npos)
