@@ -11,6 +11,7 @@ namespace hourglass {
 namespace {
 
 constexpr int kMostUnits = 1 << 20, kWidestWindow = 64;
+constexpr int64_t kMostValues = int64_t{1} << 26;  // of a layer's output
 
 /// How each kind is written: its name, and its numbers.
 struct Form {
@@ -151,6 +152,10 @@ void infer(const std::string& option, LayerSpec& l) {
   const auto refuse = [&](const std::string& why) {
     throw Error(Exit::kUsage, option + ": \"" + to_text(l) + "\" " + why + ", its input is " + to_string(l.in));
   };
+  const bool grows = l.kind == LayerKind::kConvTranspose || l.kind == LayerKind::kUpsample;
+  const bool too_long = grows && int64_t{std::max(l.in.height, l.in.width)} * l.stride + l.window > kMostValues;
+  const char* const too_many = "would make more than 2^26 values";
+  if (too_long) refuse(too_many);  // before an extent leaves the int
   switch (l.kind) {
     case LayerKind::kDense:
       l.out = {1, 1, l.units};
@@ -171,7 +176,7 @@ void infer(const std::string& option, LayerSpec& l) {
     case LayerKind::kResidual:
       break;
   }
-  if (l.out.elements() > (int64_t{1} << 26)) refuse("would make more than 2^26 values");
+  if (l.out.elements() > kMostValues) refuse(too_many);
   if (l.norm == NormKind::kGroup && l.out.channels % l.groups != 0) {
     refuse("expects groups that divide its " + std::to_string(l.out.channels) + " channels");
   }

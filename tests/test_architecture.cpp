@@ -85,6 +85,9 @@ TEST(Architecture, RefusesWhatDoesNotFit) {
             }),
             "--encoder: \"conv 30 3 group-norm:4\" expects groups that divide its 30 channels, its input is 8 x 8 x 1");
   EXPECT_NE(refusal([] { inferred("conv 1048576 3", {64, 64, 1}); }).find("more than 2^26"), std::string::npos);
+  for (const char* grows : {"upsample 64", "conv-transpose 1 3 64"}) {  // to 2^32, which no int holds
+    EXPECT_NE(refusal([&] { inferred(grows, {1 << 26, 1, 1}); }).find("more than 2^26"), std::string::npos) << grows;
+  }
 }
 
 TEST(Architecture, TheMirrorReturnsToTheImage) {
