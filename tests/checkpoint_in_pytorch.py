@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The Python of docs/checkpoint.md, executed as it stands there: PyTorch's forward pass of a checkpoint must give the
+"""The Python of docs/checkpoint.md, executed as it stands there: PyTorch's forward pass of checkpoints must give the
 KL, squared error and PSNR that the program measured. usage: checkpoint_in_pytorch.py PROGRAM DOCUMENT
 
-The run is small, its data (IDX files) are written here, and the metrics chosen are those without noise.
+The runs are small, their data (IDX files) are written here, and the metrics chosen are those without noise.
 """
 
 import json
@@ -16,7 +16,7 @@ import tempfile
 
 import torch
 
-SIDE, HIDDEN, LATENT = 8, 24, 3
+SIDE, HIDDEN, LATENT = 28, 24, 3
 
 
 def blobs(count, seed):
@@ -47,30 +47,51 @@ def expect_close(name, got, want):
     print(f"{name}: PyTorch {got:.7g}, the program {want:.7g}")
 
 
+def train(program, folder, load, options):
+    """metadata, tensors and summary of a run."""
+    run = pathlib.Path(folder, options.split()[0])
+    command = f"train {options} --data {folder}/data --batch 40 --out {run} --quiet"
+    subprocess.run([program, *command.split()], check=True)
+    latest = (run / "checkpoints/latest").read_text().strip()
+    return *load(run / "checkpoints" / latest), json.loads((run / "summary.json").read_text())
+
+
+def expect_figures(y, x, summary):
+    error = ((y - x) ** 2).flatten(1)
+    expect_close("MSE", error.mean().item(), summary["test_mse"])
+    expect_close("PSNR", (-10 * error.mean(1).log10()).mean().item(), summary["test_psnr"])
+
+
+def expect_vae(tensors, summary, x, encode, decode):
+    mu, logvar = encode(tensors, x)
+    expect_close("KL", (0.5 * (logvar.exp() + mu**2 - 1 - logvar)).sum(1).mean().item(), summary["test_kl"])
+    expect_figures(decode(tensors, mu), x, summary)
+
+
 def main():
     program, document = sys.argv[1:]
     docs = python_of(document)
+    x = blobs(120, 1)[:, None] / 255
     with tempfile.TemporaryDirectory() as folder:
-        data, run = pathlib.Path(folder, "data"), pathlib.Path(folder, "run")
+        data = pathlib.Path(folder, "data")
         data.mkdir()
         write_idx(data / "train-images-idx3-ubyte", blobs(400, 0))
         write_idx(data / "t10k-images-idx3-ubyte", blobs(120, 1))
-        command = f"train vae --data {data} --hidden {HIDDEN} --latent {LATENT} --batch 40 --epochs 20 --out {run} --quiet"
-        subprocess.run([program, *command.split()], check=True)
-        summary = json.loads((run / "summary.json").read_text())
-        latest = (run / "checkpoints/latest").read_text().strip()
-        metadata, tensors = docs["load"](run / "checkpoints" / latest)
 
-    model = json.loads(metadata["model"])
-    assert (model["hidden"], model["latent"]) == ([HIDDEN], LATENT), model
-    assert metadata["format_version"] == "1" and int(metadata["step"]) == int(tensors["training/step"]) == 200
+        def run(options):
+            return train(program, folder, docs["load"], options)
 
-    x = blobs(120, 1).reshape(120, -1) / 255
-    mu, logvar = docs["encode"](tensors, x)
-    error = (docs["decode"](tensors, mu) - x) ** 2
-    expect_close("KL", (0.5 * (logvar.exp() + mu**2 - 1 - logvar)).sum(1).mean().item(), summary["test_kl"])
-    expect_close("MSE", error.mean().item(), summary["test_mse"])
-    expect_close("PSNR", (-10 * error.mean(1).log10()).mean().item(), summary["test_psnr"])
+        metadata, tensors, summary = run(f"vae --hidden {HIDDEN} --latent {LATENT} --epochs 20")
+        model = json.loads(metadata["model"])
+        assert (model["hidden"], model["latent"]) == ([HIDDEN], LATENT), model
+        assert metadata["format_version"] == "1" and int(metadata["step"]) == int(tensors["training/step"]) == 200
+        expect_vae(tensors, summary, x.flatten(1), docs["encode"], docs["decode"])
+
+        _, tensors, summary = run("conv-vae --latent 5 --epochs 8")
+        expect_vae(tensors, summary, x, docs["conv_encode"], docs["conv_decode"])
+
+        _, tensors, summary = run("vqvae --codebook-size 32 --epochs 4")
+        expect_figures(docs["vq_decode"](tensors, docs["vq_encode"](tensors, x)), x, summary)
 
 
 if __name__ == "__main__":
