@@ -77,7 +77,7 @@ Evaluator::Evaluator(Runtime& runtime, const Model& model, const SampleStore& st
   });
   if (options.iwae_samples > 0 && model.config().kind == ModelKind::kVae) {
     importance_ = std::make_unique<ImportanceBound>(runtime, model, store, split, batch_options(options, split.size()),
-                                                    options.iwae_samples, dtype);
+                                                    options.corruption, options.iwae_samples, dtype);
   }
 }
 

@@ -10,6 +10,7 @@
 #include "engine/transfer.h"
 #include "kernels/base/error.h"
 #include "kernels/row_reduce.h"
+#include "models/denoising.h"
 
 namespace hourglass {
 namespace {
@@ -26,9 +27,10 @@ BatchOptions few_images(BatchOptions options) {
 }  // namespace
 
 ImportanceBound::ImportanceBound(Runtime& runtime, const Model& model, const SampleStore& store,
-                                 const std::vector<int32_t>& split, const BatchOptions& options, int samples,
-                                 Dtype dtype)
+                                 const std::vector<int32_t>& split, const BatchOptions& options,
+                                 const Corruption& corruption, int samples, Dtype dtype)
     : model_(&model),
+      corruption_(corruption),
       samples_(samples),
       source_(runtime.ctx(), store, split, few_images(options), dtype),
       tape_(runtime.ctx(), runtime.arena()),
@@ -48,12 +50,12 @@ size_t ImportanceBound::bytes() const {
 
 void ImportanceBound::record(Chunk& chunk) {
   tape_.rewind(Mode::kEvaluate);
-  Batch batch = source_.selected(tape_);
+  const Batch batch = corrupt_batch(tape_, source_.selected(tape_), corruption_);
   Noise noise = batch.noise;
   noise.stream = stream_id("evaluate/importance");
   noise.draws = chunk.draws;
   noise.first_draw = first_draw_.as<const int32_t>();
-  const Posterior q = model_->posterior(tape_, batch.x);
+  const Posterior q = model_->posterior(tape_, batch.input());
   const int d = model_->config().latent;
   const Var z = gaussian_latent(tape_, concat(tape_, q.mu, q.logvar), noise).z;
   // The same draws under N(0, I) are eps itself.

@@ -14,13 +14,14 @@
 namespace hourglass {
 
 /// mean over images of log (1/K) sum_k p(x | z_k) p(z_k) / q(z_k | x),  z_k ~ q(z | x): at least the ELBO, at most
-/// log p(x), and tighter for larger K. Draws are decoded in chunks of many rows; log-sum-exp streams over the chunks,
-/// so memory does not depend on K. Source: Burda, Grosse, Salakhutdinov, arXiv 1509.00519.
+/// log p(x), and tighter for larger K. q sees what the ELBO's q sees: of a denoising VAE, the corrupted image. Draws
+/// are decoded in chunks of many rows; log-sum-exp streams over the chunks, so memory does not depend on K. Source:
+/// Burda, Grosse, Salakhutdinov, arXiv 1509.00519.
 class ImportanceBound {
  public:
   /// References must outlive this.
   ImportanceBound(Runtime& runtime, const Model& model, const SampleStore& store, const std::vector<int32_t>& split,
-                  const BatchOptions& options, int samples, Dtype dtype);
+                  const BatchOptions& options, const Corruption& corruption, int samples, Dtype dtype);
 
   /// `variance`: of the Gaussian likelihood whose sigma is the optimal one; else it is not used.
   /// `report` is told how many draws are decoded, of samples times images.
@@ -41,6 +42,7 @@ class ImportanceBound {
   std::vector<double> log_weights(const Chunk& chunk, double variance) const;
 
   const Model* model_;
+  Corruption corruption_;
   int samples_;
   BatchSource source_;
   Tape tape_;

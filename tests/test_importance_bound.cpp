@@ -25,9 +25,10 @@ struct Fitted {
     o.beta = 0.1;
     return o;
   }
-  Evaluation evaluate(int samples, uint32_t seed) const {
+  Evaluation evaluate(int samples, uint32_t seed, const Corruption& corruption = {}) const {
     Runtime own({"cpu", 1});
     EvaluationOptions e;
+    e.corruption = corruption;
     e.iwae_samples = samples;
     e.seed = seed;
     return Evaluator(own, trainer.model(), data.store(), data.split, e, Dtype::kF64).run();
@@ -42,15 +43,26 @@ double log_normal(double x, double mean, double variance) {
   return -0.5 * (std::log(2 * std::numbers::pi * variance) + (x - mean) * (x - mean) / variance);
 }
 
-/// log (1/K) sum_k p(x | z_k) p(z_k) / q(z_k | x) of one image, term by term.
-double log_mean_weight(const Fitted& fitted, Tape& tape, int32_t image, int samples, uint32_t seed) {
+/// What the encoder sees of x, the first image of `first`.
+Var seen(Tape& tape, const Var& x, int32_t first, uint32_t seed, const Corruption& corruption) {
+  if (corruption.amount == 0) return x;
+  Noise noise;
+  noise.seed = seed;
+  noise.stream = stream_id("corrupt");
+  noise.first_row = first;
+  return corrupt(tape, x, corruption, noise);
+}
+
+/// log (1/K) sum_k p(x | z_k) p(z_k) / q(z_k | what the encoder sees of x) of one image, term by term.
+double log_mean_weight(const Fitted& fitted, Tape& tape, int32_t image, int samples, uint32_t seed,
+                       const Corruption& corruption) {
   tape.rewind(Mode::kEvaluate);
   Var x = tape.constant({1, kPixels}, Dtype::kF64);
   for (int i = 0; i < kPixels; ++i) {
     x.as<double>()[i] = fitted.data.bytes[static_cast<size_t>(image * kPixels + i)] / 255.0;
   }
   const Model& model = fitted.trainer.model();
-  const Posterior q = model.posterior(tape, x);
+  const Posterior q = model.posterior(tape, seen(tape, x, image, seed, corruption));
   Noise noise;
   noise.seed = seed;
   noise.stream = stream_id("evaluate/importance");
@@ -79,19 +91,24 @@ double log_mean_weight(const Fitted& fitted, Tape& tape, int32_t image, int samp
   return largest + std::log(sum / samples);
 }
 
-/// One chunk, exactly one, one and a rest, two and a rest: the streamed sum is the plain one, on the same draws.
+/// One chunk, exactly one, one and a rest, two and a rest: the streamed sum is the plain one, on the same draws. And of
+/// a denoising VAE, whose encoder sees what it sees for the ELBO.
 TEST(importance_bound, is_its_definition) {
   const Fitted fitted;
   Runtime runtime({"cpu", 1});
   runtime.arena().reserve(runtime.ctx(), size_t{8} << 20);
   Tape tape(runtime.ctx(), runtime.arena());
-  for (int samples : {1, 5, 64, 100, 130}) {
+  const auto check = [&](int samples, const Corruption& corruption) {
     double expected = 0;
-    for (int32_t image = 0; image < 40; ++image) expected += log_mean_weight(fitted, tape, image, samples, 3) / 40;
-    const Evaluation e = fitted.evaluate(samples, 3);
+    for (int32_t image = 0; image < 40; ++image) {
+      expected += log_mean_weight(fitted, tape, image, samples, 3, corruption) / 40;
+    }
+    const Evaluation e = fitted.evaluate(samples, 3, corruption);
     EXPECT_NEAR(e.iwae_bound.value(), expected, 1e-10 * std::abs(expected)) << samples << " samples";
     EXPECT_EQ(e.iwae_samples, samples);
-  }
+  };
+  for (int samples : {1, 5, 64, 100, 130}) check(samples, {});
+  check(5, {CorruptionKind::kMask, 0.7});
 }
 
 struct Estimate {
