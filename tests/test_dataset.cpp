@@ -8,6 +8,7 @@
 
 #include "engine/dataset.h"
 #include "engine/dataset_files.h"
+#include "engine/io/idx.h"
 #include "engine/shapes.h"
 #include "tests/dataset_checks.h"
 
@@ -64,6 +65,21 @@ TEST(Dataset, DataDirIsSearchedFirstAndTellsTheTwoMnistsApart) {
   if (fs::exists("/usr/share/datasets/mnist")) GTEST_SKIP() << "MNIST is installed";
   options.data_dir = kFashion;
   expect_error([&] { load_dataset(options); }, Exit::kData, {"data set mnist is not there"});
+}
+
+TEST(Dataset, UnpackedFilesOfTheOtherMnistAreKnownToo) {
+  NEED_FASHION_MNIST();
+  if (fs::exists("/usr/share/datasets/mnist")) GTEST_SKIP() << "MNIST is installed";
+  unsetenv("HOURGLASS_DATA");
+  TemporaryFolder folder;
+  const HostArray images = read_idx(kFashion / "train-images-idx3-ubyte.gz");
+  std::vector<uint8_t> bytes = {0, 0, 8, 3, 0, 0, 0xea, 0x60, 0, 0, 0, 28, 0, 0, 0, 28};  // 60,000 of 28 x 28
+  bytes.insert(bytes.end(), images.data.begin(), images.data.end());
+  write_file_atomic(folder / "train-images-idx3-ubyte", bytes);
+  write_idx(folder / "t10k-images-idx3-ubyte", {2, 28, 28});
+  expect_error([&] { load_dataset({.spec = "mnist", .data_dir = folder.path()}); }, Exit::kData,
+               {"data set mnist is not there"});
+  EXPECT_EQ(load_dataset({.data_dir = folder.path()}).size(), 60002);
 }
 
 TEST(Dataset, AMissingOneIsAnsweredWithWhatToGetAndWhereToPutIt) {
