@@ -80,7 +80,7 @@ Dataset load_path(const DataOptions& options) {
   }
   if (path.extension() == ".npy") return load_npy(path, options);
   if (path.extension() == ".bin") return load_cifar(path, options);
-  if (path.extension() == ".png" || path.extension() == ".jpg" || path.extension() == ".jpeg") {
+  if (is_picture(path)) {
     throw Error(Exit::kData, options.spec + ": one image is not a data set; give the folder it lies in");
   }
   return load_idx({path, {}}, options);

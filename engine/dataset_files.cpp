@@ -158,7 +158,8 @@ std::optional<fs::path> label_file(const fs::path& images) {
   if (labels.ends_with(".gz")) labels.resize(labels.size() - 3);
   for (const char* ending : {"", ".gz"}) {
     const fs::path path = images.parent_path() / (labels + ending);
-    if (fs::is_regular_file(path)) return path;
+    std::error_code ignored;
+    if (fs::is_regular_file(path, ignored)) return path;
   }
   return std::nullopt;
 }
@@ -237,7 +238,7 @@ std::optional<IdxFiles> find_idx_files(const fs::path& folder) {
   for (const fs::path& path : paths) {
     const std::string name = path.filename().string();
     const bool idx = name.find("idx") != std::string::npos && name.find("labels") == std::string::npos;
-    if (!idx || !fs::is_regular_file(path, error)) continue;
+    if (!idx || is_picture(path) || !fs::is_regular_file(path, error)) continue;
     const bool train = name.find("train") != std::string::npos;
     const bool test = name.find("t10k") != std::string::npos || name.find("test") != std::string::npos;
     fs::path& place = train ? found.train : found.test;
@@ -280,7 +281,8 @@ Dataset load_npy(const fs::path& path, const DataOptions& options) {
       append_samples(data, read_array(read, path, options.memory_limit, list), options.unit_range, path.string());
   data.files = 1;
   const fs::path labels = path.parent_path() / (path.stem().string() + "-labels.npy");
-  if (fs::is_regular_file(labels)) {
+  std::error_code ignored;
+  if (fs::is_regular_file(labels, ignored)) {
     append_labels(data, read_array(read, labels, options.memory_limit, list), count, labels.string());
     ++data.files;
   }

@@ -38,6 +38,9 @@ Dataset load_cifar(const std::filesystem::path& path, const DataOptions& options
 
 Dataset load_npy(const std::filesystem::path& path, const DataOptions& options);
 
+/// Whether a file's name is that of a PNG or JPEG, in letters of any case.
+bool is_picture(const std::filesystem::path& path);
+
 /// PNGs and JPEGs at any depth in byte order of the path. `train/` and `test/` are the splits where both exist; the
 /// immediate subfolders of a split are classes. Gray and RGB together become RGB. With a cache_dir they are decoded
 /// once, into a cache keyed by paths, sizes and times of the files and by the options, and stay there where memory does

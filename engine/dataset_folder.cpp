@@ -21,12 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool is_image(const std::string& path) {
-  std::string ending = fs::path(path).extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
-  return ending == ".png" || ending == ".jpg" || ending == ".jpeg";
-}
-
 // An image of the folder: its path below the folder, its split, and its class or "".
 struct Entry {
   std::string path;
@@ -45,7 +39,7 @@ bool below(const std::string& path, const std::string& folder) { return path.sta
 Listing list_images(const fs::path& folder) {
   const std::vector<std::string> files = list_files(folder);
   std::vector<std::string> images;
-  std::copy_if(files.begin(), files.end(), std::back_inserter(images), is_image);
+  std::copy_if(files.begin(), files.end(), std::back_inserter(images), is_picture);
   const auto holds = [&](const char* part) {
     return std::any_of(images.begin(), images.end(), [&](const std::string& path) { return below(path, part); });
   };
@@ -332,6 +326,12 @@ void assign_entries(Dataset& data, const Listing& listing, const Json& facts) {
 }
 
 }  // namespace
+
+bool is_picture(const fs::path& path) {
+  std::string ending = path.extension().string();
+  std::transform(ending.begin(), ending.end(), ending.begin(), [](unsigned char c) { return std::tolower(c); });
+  return ending == ".png" || ending == ".jpg" || ending == ".jpeg";
+}
 
 Dataset load_image_folder(const fs::path& folder, const DataOptions& options) {
   const Listing listing = list_images(folder);

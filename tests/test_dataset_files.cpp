@@ -45,6 +45,28 @@ TEST(Dataset, AnIdxFolderMustBeUnambiguous) {
   expect_error([&] { load(shapes / "other"); }, Exit::kData, {"other"});
 }
 
+TEST(Dataset, APictureIsNoIdxFileWhateverItsName) {
+  TemporaryFolder folder;
+  for (const char* name : {"img_idx_1.png", "img_idx_2.PNG"}) write_gray(folder / name, 2, 2, 7);
+  EXPECT_EQ(load(folder.path(), {.test_fraction = 0}).size(), 2);
+  TemporaryFolder one;
+  for (const char* name : {"a.png", "idx.png"}) write_gray(one / name, 2, 2, 7);
+  EXPECT_EQ(load(one.path(), {.test_fraction = 0}).size(), 2);
+}
+
+/// Names that are still allowed, while those of the labels beside them would be too long.
+TEST(Dataset, TheLongestNamesHaveNoLabels) {
+  TemporaryFolder folder;
+  const fs::path npy = folder / (std::string(248, 'n') + ".npy"),
+                 idx = folder / ("images-idx3" + std::string(242, 'x'));
+  write_u8(folder / "short", {4, 2});
+  fs::rename(folder / "short", npy);
+  EXPECT_TRUE(load(npy).labels.empty());
+  write_idx(folder / "short", {4, 2, 2});
+  fs::rename(folder / "short", idx);
+  EXPECT_TRUE(load(idx).labels.empty());
+}
+
 // ---------------------------------------------------------------- NPY
 
 TEST(Dataset, NpyShapesAreSamplesRowsAndChannels) {
