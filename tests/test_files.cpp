@@ -214,13 +214,6 @@ TEST(Files, ListsInByteOrder) {
   expect_error([&] { list_files(folder / "none"); }, Exit::kData, {"none", "No such file"});
 }
 
-TEST(Files, FreeSpaceOfAPathThatIsNotThereYet) {
-  const TemporaryFolder folder;
-  EXPECT_GT(free_space(folder.path()), 0);
-  EXPECT_GT(free_space(folder / "not" / "yet"), 0);
-  EXPECT_EQ(free_space("/proc/not/yet"), 0) << "the nearest folder decides, not the root";
-}
-
 /// Rows where they are wanted; a file that shrinks, and one that cannot be read, are errors and no endless wait.
 TEST(SampleFile, ReadsRowsOrSaysWhyNot) {
   const TemporaryFolder folder;

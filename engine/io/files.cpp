@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -231,15 +230,6 @@ FileLock::FileLock(fs::path path) {
 }
 
 FileLock::~FileLock() { ::close(descriptor_); }
-
-int64_t free_space(const fs::path& path) {
-  std::error_code ignored;
-  fs::path nearest = fs::absolute(path, ignored);
-  while (!fs::exists(nearest, ignored) && nearest.has_relative_path()) nearest = nearest.parent_path();
-  struct statvfs status;
-  if (::statvfs(nearest.c_str(), &status) != 0) throw_errno(Exit::kIo, path, "ask for the free space");
-  return static_cast<int64_t>(status.f_bavail) * static_cast<int64_t>(status.f_frsize);
-}
 
 std::vector<std::string> list_files(const fs::path& root) {
   std::vector<std::string> names;

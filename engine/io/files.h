@@ -88,9 +88,6 @@ class FileLock {
   int descriptor_ = -1;
 };
 
-/// Bytes an unprivileged process may still write on the file system of `path` (or of its nearest existing parent).
-int64_t free_space(const std::filesystem::path& path);
-
 /// Regular files below `root`, as paths relative to it, in byte order of the path. Symbolic links to files are
 /// listed, links to folders are not followed. A missing or unreadable folder is Exit::kData.
 std::vector<std::string> list_files(const std::filesystem::path& root);
