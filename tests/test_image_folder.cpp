@@ -200,6 +200,21 @@ TEST_F(ImageFolder, BrokenFilesAreRememberedByTheCache) {
   }
 }
 
+TEST_F(ImageFolder, LinksToClassesAreFollowedAndABrokenLinkIsABrokenFile) {
+  fs::create_directories(folder / "links");
+  for (const char* name : {"cats", "dogs"}) {
+    fs::create_directory_symlink(folder / "images" / name, folder / "links" / name);
+  }
+  const DataOptions options{.image_size = 8, .test_fraction = 0, .skip_bad = true};
+  const Dataset direct = load(folder / "images", options), linked = load(folder / "links", options);
+  EXPECT_EQ(linked.u8, direct.u8);
+  EXPECT_EQ(linked.label_names, direct.label_names);
+  fs::create_symlink(folder / "gone", folder / "links" / "1.png");
+  EXPECT_TRUE(noticed(load(folder / "links", options), "left out 1 of 71 files"));
+  expect_error([&] { load(folder / "links", {.image_size = 8}); }, Exit::kData,
+               {"links/1.png", "No such file", "--skip-bad"});
+}
+
 TEST_F(ImageFolder, ACacheFolderThatCannotBeMadeIsNamed) {
   write_file_atomic(folder / "file", "in the way");
   DataOptions options = cached();

@@ -111,6 +111,26 @@ bool is_temporary_name(const std::string& name) {
          name.find_first_not_of("0123456789", at + 5) == std::string::npos;
 }
 
+/// `open` has the folders that are being listed, as canonical paths: a link to one of them would go in circles.
+void list_below(const fs::path& folder, const std::string& prefix, std::vector<fs::path>& open,
+                std::vector<std::string>& names) {
+  std::error_code error, broken;
+  const fs::path place = fs::canonical(folder, error);
+  if (!error && std::find(open.begin(), open.end(), place) != open.end()) return;
+  open.push_back(place);
+  fs::directory_iterator entry(folder, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    const std::string name = prefix + entry->path().filename().string();
+    if (entry->is_directory(broken)) {
+      list_below(entry->path(), name + "/", open, names);
+    } else if (entry->is_regular_file(broken) || (entry->is_symlink(broken) && !entry->exists(broken))) {
+      names.push_back(name);
+    }
+  }
+  if (error) throw Error(Exit::kData, folder.string() + ": cannot list the folder: " + error.message());
+  open.pop_back();
+}
+
 }  // namespace
 
 Bytes read_file(const fs::path& path, Exit on_error, int64_t max_bytes) {
@@ -233,15 +253,8 @@ FileLock::~FileLock() { ::close(descriptor_); }
 
 std::vector<std::string> list_files(const fs::path& root) {
   std::vector<std::string> names;
-  try {
-    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root)) {
-      std::error_code broken_link;
-      if (entry.is_regular_file(broken_link)) names.push_back(entry.path().lexically_relative(root).string());
-    }
-  } catch (const fs::filesystem_error& error) {
-    const fs::path& at = error.path1().empty() ? root : error.path1();
-    throw Error(Exit::kData, at.string() + ": cannot list the folder: " + error.code().message());
-  }
+  std::vector<fs::path> open;
+  list_below(root, "", open, names);
   std::sort(names.begin(), names.end());  // std::string compares bytes as unsigned: no locale
   return names;
 }

@@ -88,8 +88,8 @@ class FileLock {
   int descriptor_ = -1;
 };
 
-/// Regular files below `root`, as paths relative to it, in byte order of the path. Symbolic links to files are
-/// listed, links to folders are not followed. A missing or unreadable folder is Exit::kData.
+/// Regular files below `root`, as paths relative to it, in byte order of the path. Symbolic links are followed, but not
+/// in circles; a link that leads nowhere is listed as a file. A missing or unreadable folder is Exit::kData.
 std::vector<std::string> list_files(const std::filesystem::path& root);
 
 /// mkdir -p. Failure is Exit::kIo.
