@@ -359,21 +359,38 @@ TEST(Kernels, HaveCasesTestAndBenchmark) {
   EXPECT_TRUE(report.empty()) << report;
 }
 
+/// Whether CMake text names a test or benchmark: a script by its file, a program by what stands after the prefix.
+bool is_built(const std::string& file, const std::string& prefix, const std::string& cmake) {
+  const std::string ending = extension(file);
+  if (!starts_with(file, prefix) || (ending != ".cpp" && ending != ".cu" && ending != ".sh")) return true;
+  const std::string name = ending == ".sh" ? file : fs::path(file).stem().string().substr(prefix.size());
+  const std::string commands = std::regex_replace(cmake, std::regex("#.*"), "");
+  return std::regex_search(commands, std::regex("\\b(" + prefix + ")?" + name + "\\b"));
+}
+
 /// A test or benchmark that CMake does not build would never fail.
 TEST(Tree, EveryTestAndBenchmarkIsBuilt) {
   std::string report;
   const std::map<std::string, std::string> prefixes = {{"tests", "test_"}, {"benchmarks", "bench_"}};
   for (const auto& [folder, prefix] : prefixes) {
-    const std::string cmake = read(kRoot / folder / "CMakeLists.txt");
+    const std::string cmake = read(kRoot / folder / "CMakeLists.txt") + read(kRoot / folder / "ptx.cmake");
     for (const auto& entry : fs::directory_iterator(kRoot / folder)) {
-      const std::string stem = entry.path().stem().string();
-      if (entry.path().extension() != ".cpp" || !starts_with(stem, prefix)) continue;
-      const std::string name = stem.substr(prefix.size());
-      if (!std::regex_search(cmake, std::regex("\\b" + name + "\\b")))
-        report += folder + "/CMakeLists.txt lacks " + name + "\n";
+      const std::string file = entry.path().filename().string();
+      if (!is_built(file, prefix, cmake)) report += folder + "/CMakeLists.txt lacks " + file + "\n";
     }
   }
   EXPECT_TRUE(report.empty()) << report;
+}
+
+TEST(Tree, AProgramOrScriptThatIsNotBuiltIsFound) {
+  const std::string cmake =
+      "hourglass_tests(cuda library gpu)  # nor cpu\nadd_test(NAME run COMMAND ${HERE}/test_run.sh)\n";
+  for (const char* built : {"test_gpu.cpp", "test_gpu.cu", "test_run.sh", "harness.h", "model_runs.cpp"}) {
+    EXPECT_TRUE(is_built(built, "test_", cmake)) << built;
+  }
+  for (const char* missing : {"test_cpu.cpp", "test_cpu.cu", "test_cpu.sh", "test_gpu.sh"}) {
+    EXPECT_FALSE(is_built(missing, "test_", cmake)) << missing;
+  }
 }
 
 }  // namespace
