@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 
 #include "apps/terminal.h"
 #include "kernels/base/error.h"
@@ -65,6 +66,11 @@ std::string facts_text(const Json& facts) {
   std::string text;
   append_facts(text, facts, "  ");
   return text;
+}
+
+Json environment_variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? Json(value) : Json();
 }
 
 void print_facts(const Json& facts, bool json) {

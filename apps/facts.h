@@ -12,6 +12,9 @@ namespace hourglass {
 /// left out.
 std::string facts_text(const Json& facts);
 
+/// An environment variable; null where it is not set.
+Json environment_variable(const char* name);
+
 /// Writes the facts to standard output: with `json` as one object on one line and nothing else.
 void print_facts(const Json& facts, bool json);
 

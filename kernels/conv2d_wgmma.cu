@@ -5,7 +5,7 @@
 // least documented part of the chip, and boxes waste nothing where the extents of y divide well, as those of the models
 // do.
 //
-// Not yet measured on a GPU: only Context::wgmma, or the technique by name, chooses it.
+// Not yet measured on a GPU: only HOURGLASS_WGMMA=1 (wgmma_chosen), or the technique by name, chooses it.
 #include "kernels/base/conv2d_box.h"
 #include "kernels/base/conv2d_launch.cuh"
 #include "kernels/base/wgmma_tile.cuh"

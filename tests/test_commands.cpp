@@ -103,6 +103,16 @@ TEST_F(Commands, TrainLeavesARunFolder) {
   }
 }
 
+TEST_F(Commands, TheRunRecordsWhatChoosesKernels) {
+  setenv("HOURGLASS_WGMMA", "1", 1);
+  EXPECT_EQ(hourglass_main({"train", "ae", "--data", "shapes:12:64", "--batch", "32", "--hidden", "4", "--latent", "2",
+                            "--steps", "1", "--quiet", "--out", at("chosen")}),
+            0);
+  unsetenv("HOURGLASS_WGMMA");
+  const Json record = Json::parse(read_text_file(root_ / "chosen" / "run.json"), "run.json");
+  EXPECT_EQ(record.at("environment").get_string("HOURGLASS_WGMMA"), "1");
+}
+
 TEST_F(Commands, EvalPrintsTheDocumentedKeys) {
   const Json vae = answer({"eval", at("vae"), "--iwae-samples", "8"});
   for (const char* key : {"model", "data", "split", "n", "elbo", "neg_elbo", "reconstruction", "kl", "objective",

@@ -114,6 +114,14 @@ TEST_F(InfoTest, DoctorKnowsTheBuild) {
   EXPECT_NE(facts.get_string("device").find("cpu"), std::string::npos);
 }
 
+TEST_F(InfoTest, DoctorNamesWhatChoosesKernels) {
+  const auto facts = [] { return printed([] { EXPECT_EQ(run_doctor({.data_dir = {}, .json = true}), 0); }); };
+  EXPECT_TRUE(Json::parse(facts(), "doctor").at("environment").at("HOURGLASS_WGMMA").is_null());
+  setenv("HOURGLASS_WGMMA", "1", 1);
+  EXPECT_EQ(Json::parse(facts(), "doctor").at("environment").get_string("HOURGLASS_WGMMA"), "1");
+  unsetenv("HOURGLASS_WGMMA");
+}
+
 TEST(Facts, ReadAsATable) {
   const Json facts = Json::object({{"active_units", 20},
                                    {"n", 10000},

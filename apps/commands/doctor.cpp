@@ -3,7 +3,6 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <fstream>
 
 #include "apps/commands.h"
@@ -64,11 +63,6 @@ Json build() {
                        {"libraries", HOURGLASS_LIBRARIES}});
 }
 
-Json variable(const char* name) {
-  const char* value = std::getenv(name);
-  return value ? Json(value) : Json();
-}
-
 /// Where a named data set stands: loaded in full, because only that shows that it is sound.
 Json data_state(const char* name, const DoctorOptions& options) {
   try {
@@ -92,14 +86,16 @@ Json device_state() {
 }  // namespace
 
 int run_doctor(const DoctorOptions& options) {
-  const Json facts = Json::object({{"build", build()},
-                                   {"device", device_state()},
-                                   {"machine", machine()},
-                                   {"environment", Json::object({{"HOURGLASS_DATA", variable("HOURGLASS_DATA")},
-                                                                 {"NO_COLOR", variable("NO_COLOR")}})},
-                                   {"data", Json::object({{"fashion-mnist", data_state("fashion-mnist", options)},
-                                                          {"mnist", data_state("mnist", options)},
-                                                          {"cifar-10", data_state("cifar-10", options)}})}});
+  const Json facts =
+      Json::object({{"build", build()},
+                    {"device", device_state()},
+                    {"machine", machine()},
+                    {"environment", Json::object({{"HOURGLASS_DATA", environment_variable("HOURGLASS_DATA")},
+                                                  {"HOURGLASS_WGMMA", environment_variable("HOURGLASS_WGMMA")},
+                                                  {"NO_COLOR", environment_variable("NO_COLOR")}})},
+                    {"data", Json::object({{"fashion-mnist", data_state("fashion-mnist", options)},
+                                           {"mnist", data_state("mnist", options)},
+                                           {"cifar-10", data_state("cifar-10", options)}})}});
   print_facts(facts, options.json);
   return 0;
 }

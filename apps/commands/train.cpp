@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "apps/commands.h"
+#include "apps/facts.h"
 #include "apps/profile_table.h"
 #include "apps/run_folder.h"
 #include "apps/signals.h"
@@ -42,6 +43,7 @@ Json record_of(const TrainOptions& options, const Dataset& dataset, const Traini
                        {"device", run.runtime().description()},
                        {"gemm", on_cuda ? cuda_gemm_record(options) : Json(cpu::gemm_library())},
                        {"precision", options.precision},
+                       {"environment", Json::object({{"HOURGLASS_WGMMA", environment_variable("HOURGLASS_WGMMA")}})},
                        {"data", data_record(options, dataset)},
                        {"command_line", options.command_line}});
 }

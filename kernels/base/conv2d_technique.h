@@ -111,8 +111,8 @@ struct Conv2dSlices {
 
 namespace cuda {
 
-/// Whether forward products, and gemm, may choose wgmma: where the device has it and HOURGLASS_WGMMA=1 asks for it. Off
-/// until a card has timed it.
+/// Whether conv2d_forward, and gemm (of benchmarks and tests alone), may choose wgmma: where the device has it and
+/// HOURGLASS_WGMMA=1 asks for it. Off until a card has timed it.
 bool wgmma_chosen();
 
 /// The products of conv2d.h by a technique that accepts them. kWgmma copies from addresses that are multiples of 16;
