@@ -30,6 +30,17 @@ int main(int argc, char** argv) {
          Grad{dcodebook.data()});
       };
     });
+    add_forms({"code_sums", shape, nullptr}, {.elements = elements + of_codes}, [=](auto lane) {
+      const auto index = values<int32_t>(lane, s.N, 3, 0, s.K - 1);
+      const auto scratch = zeros<char>(lane, static_cast<int64_t>(sort_by_code_scratch_bytes(lane, s)));
+      auto offsets = zeros<int32_t>(lane, s.K + 1), order = zeros<int32_t>(lane, s.N);
+      sort_by_code(lane, s, index.data(), scratch.data(), offsets.data(), order.data());
+      return [=, x = values<float>(lane, n), offsets = std::move(offsets), order = std::move(order),
+              counts = zeros<float>(lane, s.K), sums = zeros<float>(lane, codes)] {
+        BENCH_OP(code_sums)
+        (lane, s, x.data(), CodeRows{offsets.data(), order.data()}, Grad{counts.data()}, Grad{sums.data()});
+      };
+    });
   }
   return run(argc, argv);
 }

@@ -87,6 +87,7 @@ void code_sums(const Context& ctx, VectorQuantizeShape s, const T* x, CodeRows r
                Grad<acc_t<T>> sums) {
   check_vector_quantize("code_sums", s);
   constexpr int kColumns = 512;  // summed together: a row's columns are far from those of the code's next row
+  constexpr int kRun = 64;       // rows summed in T
   const int64_t blocks = std::max(1, (s.D + kColumns - 1) / kColumns), pairs = s.K * blocks;
   const int64_t per_tile = std::max<int64_t>(8, (pairs + 63) / 64);  // pairs of a code and a block of columns
   parallel_for(ctx, (pairs + per_tile - 1) / per_tile, [&](int64_t tile) {
@@ -96,12 +97,18 @@ void code_sums(const Context& ctx, VectorQuantizeShape s, const T* x, CodeRows r
       const int32_t begin = rows.offsets[k], end = rows.offsets[k + 1];
       if (counts && d == 0) write(counts.data[k], end - begin, counts.mode);
       if (!sums) continue;
-      acc_t<T> sum[kColumns] = {};
-      for (int32_t i = begin; i < end; ++i) {
-        const T* row = x + int64_t{rows.order[i]} * s.D + d;
-        for (int j = 0; j < columns; ++j) sum[j] += row[j];
+      acc_t<T> sum[kColumns];
+      double total[kColumns];
+      std::fill_n(total, columns, 0.0);
+      for (int64_t first = begin; first < end; first += kRun) {
+        std::fill_n(sum, columns, acc_t<T>(0));
+        for (int64_t i = first; i < std::min<int64_t>(first + kRun, end); ++i) {
+          const T* row = x + int64_t{rows.order[i]} * s.D + d;
+          for (int j = 0; j < columns; ++j) sum[j] += row[j];
+        }
+        for (int j = 0; j < columns; ++j) total[j] += sum[j];
       }
-      for (int j = 0; j < columns; ++j) write(sums.data[k * s.D + d + j], sum[j], sums.mode);
+      for (int j = 0; j < columns; ++j) write(sums.data[k * s.D + d + j], total[j], sums.mode);
     }
   });
 }

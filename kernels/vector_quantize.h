@@ -2,17 +2,18 @@
 // What follows the lookup of a vector quantiser (nearest_codebook.h): rows become their codes, and gradients and
 // statistics flow back to the codes. With e[n] = c[index[n]]:
 //
-//   quantized[n] = e[n]                             the straight-through output: its gradient is handed to x unchanged
-//   commitment   = mean_{n,d} (x - sg[e])^2         pulls x to its code:   dx = 2 w / (N D) (x[n] - e[n])
-//   codebook     = mean_{n,d} (sg[x] - e)^2         pulls codes to rows:   dc[k] = 2 w / (N D) sum_{n: index = k} (c[k]
-//   - x[n]) counts[k]    = |{n: index[n] = k}|,   sums[k] = sum_{n: index = k} x[n]             statistics of
-//   codebook_ema.h
+//   quantized[n] = e[n]                         the straight-through output: its gradient is handed to x unchanged
+//   commitment   = mean_{n,d} (x - sg[e])^2     pulls x to its code:   dx = 2 w / (N D) (x[n] - e[n])
+//   codebook     = mean_{n,d} (sg[x] - e)^2     pulls codes to rows:   dc[k] = 2 w / (N D) sum_{n of k} (c[k] - x[n])
+//
+//   counts[k] = |{n of k}|,  sums[k] = sum_{n of k} x[n]     statistics of codebook_ema.h; n of k: index[n] = k
 //
 // Both losses are one number, means over positions and dimensions, so that neither the batch's size nor D changes what
 // a weight means; sg is the stop-gradient.
 //
 // Sums over the rows of a code run over a counting sort of the index, in ascending rows: the same bits on every run,
-// without floating-point atomics.
+// without floating-point atomics. Those of code_sums are of runs of rows in T, and of the runs in double: k-means has
+// millions of rows to a code, and a float of their sum would round each one off.
 //
 //   order (N): rows by code, each code's in ascending order;  offsets (K + 1): where each code's begin in `order`
 //

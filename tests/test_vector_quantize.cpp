@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <numeric>
+
 #include "kernels/vector_quantize.h"
 #include "tests/cases/vector_quantize.h"
 #include "tests/vector_quantize_checks.h"
@@ -90,6 +92,18 @@ TEST(VectorQuantize, FloatAgreesWithDouble) {
       expect_close(got_counts, counts, exact(), "counts");
     }
   }
+}
+
+/// A float that is the sum of millions has no room for one more: the mean of equal values must stay theirs.
+TEST(VectorQuantize, SumsOfMillionsOfRowsDoNotDrift) {
+  const VectorQuantizeShape s{3000000, 1, 1};
+  const std::vector<float> x(static_cast<size_t>(s.N), 77.0f / 255);
+  std::vector<int32_t> order(x.size());
+  std::iota(order.begin(), order.end(), 0);
+  const int32_t offsets[] = {0, s.N};
+  float sum = 0;
+  cpu::code_sums<float>({}, s, x.data(), {offsets, order.data()}, {}, {&sum});
+  EXPECT_NEAR(static_cast<double>(sum) / s.N, x[0], 1e-6 * x[0]);
 }
 
 TEST(VectorQuantize, MeansDoNotDependOnTheSizeOfTheBatch) {
