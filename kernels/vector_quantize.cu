@@ -63,10 +63,12 @@ __global__ void __launch_bounds__(gpu::kTaskThreads)
 }
 
 /// For each code of the block, and each dimension d: store(k, d, sum over the code's rows of value(k, d, row)). All
-/// threads call it. `columns` is a power of two.
+/// threads call it. `columns` is a power of two. A thread's rows may be millions: runs of them are summed in float, and
+/// the runs in double.
 template <class Value, class Store>
 __device__ __forceinline__ void sum_codes(const VectorQuantizeShape& s, const CodeRows& rows, int columns, Value value,
                                           Store store) {
+  constexpr int kRun = 64;
   __shared__ float partial[kCodeThreads];
   const int me = static_cast<int>(threadIdx.x), column = me & (columns - 1), lane = me / columns;
   const int lanes = kCodeThreads / columns;
@@ -74,11 +76,15 @@ __device__ __forceinline__ void sum_codes(const VectorQuantizeShape& s, const Co
     const int end = rows.offsets[k + 1];
     for (int first = 0; first < s.D; first += columns) {
       const int d = first + column;
-      float sum = 0;
-      if (d < s.D) {
+      double total = 0;
+      for (int i = rows.offsets[k] + lane; d < s.D && i < end;) {
+        const int stop = i + min(kRun * lanes, end - i);
+        float sum = 0;
 #pragma unroll 4
-        for (int i = rows.offsets[k] + lane; i < end; i += lanes) sum += value(k, d, rows.order[i]);
+        for (; i < stop; i += lanes) sum += value(k, d, rows.order[i]);
+        total += sum;
       }
+      float sum = static_cast<float>(total);
       partial[me] = sum;
       __syncthreads();
       if (lane == 0 && d < s.D) {

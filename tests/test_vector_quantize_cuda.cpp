@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <numeric>
+
 #include "kernels/vector_quantize.h"
 #include "tests/cases/vector_quantize.h"
 #include "tests/cuda_harness.h"
@@ -98,6 +100,22 @@ TEST_F(VectorQuantizeCuda, LossesAndSumsMatchTheReference) {
       expect_close(got_counts, counts, exact(), "counts");
     }
   }
+}
+
+/// One thread has all rows of a dimension: a float of their sum would round each one off.
+TEST_F(VectorQuantizeCuda, SumsOfManyRowsDoNotDrift) {
+  const VectorQuantizeShape s{20000, 128, 1};
+  const float value = 77.0f / 255;
+  std::vector<int32_t> in_order(static_cast<size_t>(s.N));
+  std::iota(in_order.begin(), in_order.end(), 0);
+  const DeviceArray<float> x(std::vector<float>(static_cast<size_t>(s.N * s.D), value));
+  const DeviceArray<int32_t> offsets(std::vector<int32_t>{0, s.N}), order(in_order);
+  const auto sums = on_cuda([&](const Context& ctx) {
+    DeviceArray<float> of_code(std::vector<float>(static_cast<size_t>(s.D)));
+    cuda::code_sums(ctx, s, x.data(), {offsets.data(), order.data()}, {}, Grad<float>{of_code.data()});
+    return of_code.values();
+  });
+  for (float sum : sums) EXPECT_NEAR(static_cast<double>(sum) / s.N, value, 1e-6 * value);
 }
 
 TEST_F(VectorQuantizeCuda, CountsUsage) {
