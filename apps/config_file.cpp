@@ -117,24 +117,28 @@ class Line {
   size_t at_ = 0;
 };
 
-/// Length of the well-formed UTF-8 character at `at`, by the lead byte; 0 for a byte that no text holds.
+/// Length of the well-formed UTF-8 character at `at`; 0 if there is none.
 size_t character_length(std::string_view text, size_t at) {
   const auto byte = [&](size_t i) { return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0u; };
   const unsigned lead = byte(0);
-  if (lead < 0x80) return lead >= 0x20 && lead != 0x7F ? 1 : lead == '\t' || lead == '\n' || lead == '\r';
-  const size_t length = lead >= 0xF0 && lead < 0xF5 ? 4 : lead >= 0xE0 && lead < 0xF0 ? 3 : lead >= 0xC2 ? 2 : 0;
-  if (lead >= 0xF5) return 0;
+  if (lead < 0x80) return 1;
+  const size_t length = lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
   for (size_t i = 1; i < length; ++i) {
     if ((byte(i) & 0xC0) != 0x80) return 0;
   }
-  return length;
+  // Neither a longer form than needed, nor a surrogate, nor beyond U+10FFFF.
+  const bool none = (lead == 0xE0 && byte(1) < 0xA0) || (lead == 0xED && byte(1) > 0x9F) ||
+                    (lead == 0xF0 && byte(1) < 0x90) || (lead == 0xF4 && byte(1) > 0x8F);
+  return none ? 0 : length;
 }
+
+bool is_control(unsigned char c) { return c == 0x7F || (c < 0x20 && c != '\t' && c != '\n' && c != '\r'); }
 
 void check_characters(std::string_view text, const std::string& what) {
   int line = 1;
   for (size_t at = 0; at < text.size();) {
     const size_t length = character_length(text, at);
-    if (length == 0) {
+    if (length == 0 || is_control(static_cast<unsigned char>(text[at]))) {
       throw Error(Exit::kUsage, what + ":" + std::to_string(line) + ": expected text in UTF-8, found a byte of value " +
                                     std::to_string(static_cast<unsigned char>(text[at])));
     }
@@ -159,7 +163,15 @@ std::string value_of(Line& line) {
 
 }  // namespace
 
+bool is_utf8(std::string_view text) {
+  for (size_t at = 0, length; at < text.size(); at += length) {
+    if ((length = character_length(text, at)) == 0) return false;
+  }
+  return true;
+}
+
 std::vector<ConfigEntry> parse_config(std::string_view text, const std::string& what) {
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // the mark that some editors put first
   check_characters(text, what);
   std::vector<ConfigEntry> entries;
   std::string section;

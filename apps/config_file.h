@@ -17,6 +17,9 @@ struct ConfigEntry {
   int line = 0;
 };
 
+/// Whether all of it is well-formed UTF-8; a file holds nothing else.
+bool is_utf8(std::string_view text);
+
 /// Reads a whole file; `what` (its path) begins every message. Anything that is not of the subset, a key given twice,
 /// or a byte that is not printable UTF-8 is an Error(kUsage) naming the line.
 std::vector<ConfigEntry> parse_config(std::string_view text, const std::string& what);

@@ -14,7 +14,7 @@ namespace {
 void add_data_rows(TrainOptions& o, OptionTable& table) {
   add(table, "Data",
       {
-          data(o.data),
+          may_differ(data(o.data)),  // the checksum says whether they are the same
           may_differ(data_dir(o.data_dir)),
           test_fraction(o.test_fraction),
           {"val-fraction", &o.val_fraction, "X", "share of the training data held out to choose the best epoch on",
@@ -129,7 +129,7 @@ void add_run_folder_rows(TrainOptions& o, OptionTable& table) {
           role(Role::kCommandLine, {"overwrite", &o.overwrite, "", "remove the run in --out first"}),
           may_differ(unset("each epoch", {"checkpoint-every", &o.checkpoint_every, "STEPS",
                                           "steps between checkpoints; a last one is always written", at_least(0)})),
-          {"keep", &o.keep, "N", "newest checkpoints to keep", between(1, 1 << 20)},
+          may_differ({"keep", &o.keep, "N", "newest checkpoints to keep", between(1, 1 << 20)}),
           {"log-every", &o.log_every, "STEPS", "steps between lines of metrics.jsonl", between(1, 1 << 30)},
       });
 }

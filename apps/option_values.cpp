@@ -172,7 +172,7 @@ std::string quoted(const std::string& text) {
   for (const char c : text) {
     if (c == '"' || c == '\\') {
       out += {'\\', c};
-    } else if (static_cast<unsigned char>(c) < 0x20) {
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
       constexpr char kHex[] = "0123456789abcdef";
       out += {'\\', 'u', '0', '0', kHex[c >> 4], kHex[c & 15]};
     } else {
@@ -229,7 +229,7 @@ std::string to_toml(const OptionRow& row) {
   const auto* size = std::get_if<ImageSize*>(&row.field);
   const bool is_text = std::holds_alternative<std::string*>(row.field) || (size && (*size)->height != (*size)->width) ||
                        std::holds_alternative<Duration*>(row.field) || std::holds_alternative<MemorySize*>(row.field) ||
-                       (sigma && (*sigma)->learned);
+                       (sigma && ((*sigma)->learned || (*sigma)->optimal));
   return is_text ? quoted(to_text(row)) : to_text(row);
 }
 

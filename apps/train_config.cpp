@@ -165,6 +165,11 @@ void check_codebook(const TrainOptions& o) {
 }  // namespace
 
 void check_together(const TrainOptions& o) {
+  for_each_stored(o, [](const OptionRow& row) {
+    if (is_utf8(to_text(row))) return;
+    throw Error(Exit::kUsage,
+                "--" + row.name + " expects text in UTF-8, as config.toml holds it, given " + to_text(row));
+  });
   parse_corruption("--corrupt", o.corrupt);
   if (o.resume && o.overwrite) throw Error(Exit::kUsage, "expected one of --resume and --overwrite, given both");
   if (!o.is_vae()) expect_initial(o, {"beta", "beta-warmup", "mc-samples"}, "the model vae or conv-vae");
