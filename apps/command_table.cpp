@@ -16,8 +16,9 @@ const char* const kExitCodes =
     "  0 done                                  5 disk full, I/O error, run folder locked\n"
     "  1 internal error: please report         6 loss or gradient not finite\n"
     "  2 command line or config file           7 no run or checkpoint there, or a broken one\n"
-    "  3 data missing or broken                129, 130, 143 stopped by a signal (hangup,\n"
-    "  4 device missing, or out of memory          Ctrl-C, termination), after saving\n";
+    "  3 data missing or broken                8 fault of the device\n"
+    "  4 device missing, or out of memory      129, 130, 143 stopped by a signal (hangup,\n"
+    "                                              Ctrl-C, termination), after saving\n";
 
 /// Breaks `text` between words so that it fits into kWidth when each line starts at `column`.
 std::string wrapped(const std::string& text, size_t column) {

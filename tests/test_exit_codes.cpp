@@ -53,6 +53,13 @@ class ExitCodes : public ::testing::Test {
   test::TemporaryFolder folder_;
 };
 
+TEST_F(ExitCodes, TheHelpListsEveryCode) {
+  const std::string help = run({"--help"}).out, codes = help.substr(help.find("Exit codes"));
+  for (int code = 0; code <= static_cast<int>(Exit::kDeviceFault); ++code) {
+    EXPECT_NE(codes.find("  " + std::to_string(code) + " "), std::string::npos) << code << codes;
+  }
+}
+
 TEST_F(ExitCodes, Usage2PrecisionOfAnotherDevice) {
   for (const std::string precision : {"tf32", "bf16"}) {
     expect_refused(train("shapes:8:100", {"--device", "cpu", "--precision", precision}), 2,

@@ -19,7 +19,6 @@ enum class Exit : int {
   kNotFinite = 6,    ///< loss or gradient not finite
   kCheckpoint = 7,   ///< no run or checkpoint, or one that is corrupt, newer, or of another model
   kDeviceFault = 8,  ///< the device reported an unrecoverable error
-  kLostRank = 9,     ///< a process of a distributed run was lost
 };
 
 class Error : public std::runtime_error {
