@@ -245,8 +245,6 @@ void TrainingRun::end_epoch(RunFolder& folder) {
     save_best(folder, validation);
   }
   folder.append_metrics(line);
-  draw(folder);
-  if (options_.checkpoint_every == 0) save(folder);
 }
 
 StringMap TrainingRun::metadata() const {
@@ -277,8 +275,7 @@ void TrainingRun::save(RunFolder& folder) {
 void TrainingRun::save_best(RunFolder& folder, const Evaluation& validation) {
   if (best_ && !(validation.objective < *best_)) return;
   best_ = validation.objective;
-  save_checkpoint(folder.path() / "checkpoints" / "best.safetensors", trainer_.state_tensors(), metadata(),
-                  runtime_.ctx());
+  save_checkpoint(folder.best_checkpoint(), trainer_.state_tensors(), metadata(), runtime_.ctx());
 }
 
 void TrainingRun::draw(RunFolder& folder) {
@@ -315,11 +312,13 @@ Stop TrainingRun::run(RunFolder& folder) {
     const int64_t step = trainer_.step();
     if (step < stop) break;
     if (at_log_point()) log_point(folder);
-    if (step % trainer_.steps_per_epoch() == 0) {
+    const bool epoch_ends = step % trainer_.steps_per_epoch() == 0;
+    if (epoch_ends) {
       progress.clear();
       end_epoch(folder);
     }
-    if (options_.checkpoint_every > 0 && step % options_.checkpoint_every == 0) save(folder);
+    if (options_.checkpoint_every > 0 ? step % options_.checkpoint_every == 0 : epoch_ends) save(folder);
+    if (epoch_ends) draw(folder);  // a picture that cannot be written costs no step
   }
   progress.clear();
   const Stop why = finished() ? Stop::kFinished : caught_signal() ? Stop::kSignal : Stop::kTime;

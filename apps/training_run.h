@@ -38,6 +38,7 @@ class TrainingRun {
   int64_t step() const { return trainer_.step(); }
   int64_t total_steps() const { return total_steps_; }
   bool finished() const { return step() >= total_steps_; }
+  bool time_is_up() const;
   const Runtime& runtime() const { return runtime_; }
   /// Of --profile; null without it.
   const Profiler* profiler() const { return trainer_.profiler(); }
@@ -59,7 +60,6 @@ class TrainingRun {
   StringMap metadata() const;
   double epoch_at(int64_t step) const;
   bool at_log_point() const;
-  bool time_is_up() const;
 
   const TrainOptions& options_;
   const Dataset& dataset_;

@@ -90,8 +90,11 @@ int run_train(const TrainOptions& options) {
   RunFolder folder(options.out, if_exists);
   if (options.resume) {
     resume(folder, run);
-    if (run.finished() && folder.summary()) {
-      say(options, "this run is finished: " + count_text(run.step()) + " steps; --epochs or --steps goes on\n");
+    if ((run.finished() || run.time_is_up()) && folder.summary()) {
+      say(options, run.finished()
+                       ? "this run is finished: " + count_text(run.step()) + " steps; --epochs or --steps goes on\n"
+                       : "this run has used up its --max-time: " + count_text(run.step()) + " of " +
+                             count_text(run.total_steps()) + " steps; a longer --max-time goes on\n");
       return 0;
     }
     say(options, "from step " + count_text(run.step()) + "\n");
