@@ -175,14 +175,21 @@ std::vector<float> Dataset::images(std::span<const int32_t> rows) const {
   return result;
 }
 
+namespace {
+
+bool is_shapes(const std::string& spec) { return spec == "shapes" || spec.starts_with("shapes:"); }
+
+}  // namespace
+
+bool is_data_path(const std::string& spec) { return !is_named_dataset(spec) && !is_shapes(spec); }
+
 Dataset load_dataset(const DataOptions& given) {
   DataOptions options = given;
   check_options(options);
   if (options.memory_limit == 0) options.memory_limit = static_cast<int64_t>(available_memory() / 2);
-  const bool shapes = options.spec == "shapes" || options.spec.starts_with("shapes:");
-  Dataset data = is_named_dataset(options.spec) ? load_named(options)
-                 : shapes                       ? load_shapes(options)
-                                                : load_path(options);
+  Dataset data = is_data_path(options.spec) ? load_path(options)
+                 : is_shapes(options.spec)  ? load_shapes(options)
+                                            : load_named(options);
   data.name = options.spec;
   split_samples(data, options);
   return data;
