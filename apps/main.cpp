@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one place that catches, prints what went wrong, and turns it into an exit code.
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -35,6 +36,7 @@ struct Run {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file beyond the limit of its size is an error of the write
   try {
     return std::visit(Run{}, parse(argc, argv));
   } catch (const Error& error) {

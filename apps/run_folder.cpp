@@ -139,11 +139,17 @@ void RunFolder::cut_metrics(int64_t step) {
   metrics_.reset();
   const std::string text = read_text_file(path, Exit::kCheckpoint, kMaxMetricsBytes);
   size_t kept = 0;
-  int64_t line = 1;
+  int64_t line = 1, last = 0;
   for (size_t end; (end = text.find('\n', kept)) != std::string::npos; kept = end + 1, ++line) {
     const std::string what = path.string() + ":" + std::to_string(line);
-    const Json point = Json::parse(text.substr(kept, end - kept), what, Exit::kCheckpoint);
-    if (point.get_integer("step") > step || point.find("partial")) break;
+    try {
+      const Json point = Json::parse(text.substr(kept, end - kept), what, Exit::kCheckpoint);
+      last = point.get_integer("step");
+      if (last > step || point.find("partial")) break;
+    } catch (const Error&) {
+      if (last < step) throw;
+      break;  // of what is cut anyway
+    }
   }
   if (kept < text.size()) write_file_atomic(path, text.substr(0, kept));
 }

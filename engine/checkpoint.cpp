@@ -90,7 +90,12 @@ std::vector<fs::path> checkpoints_of(const fs::path& run) {
   };
   std::sort(paths.begin(), paths.end(), by_falling_step);
   if (fs::exists(folder / "latest", ignored)) {
-    std::string latest = read_text_file(folder / "latest", Exit::kCheckpoint, 4096);
+    std::string latest;
+    try {
+      latest = read_text_file(folder / "latest", Exit::kCheckpoint, 4096);
+    } catch (const Error&) {
+      return paths;  // a damaged hint: the newest by name
+    }
     while (!latest.empty() && (latest.back() == '\n' || latest.back() == '\r')) latest.pop_back();
     // Only a name of the folder's own listing is followed: a file never names a path.
     const auto found =
