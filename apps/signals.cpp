@@ -4,11 +4,17 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstddef>
 
 namespace hourglass {
 namespace {
 
 volatile std::sig_atomic_t caught = 0;
+
+// The kernel leaves the registers where the stack register points. oneDNN 2.6 points it into a workspace on the heap
+// while it multiplies, so that a handler on the ordinary stack would overwrite the allocation below (gemm_onednn.cpp).
+constexpr std::size_t kStackBytes = std::size_t{64} << 10;
+alignas(64) char stack_of_handlers[kStackBytes];
 
 // Only what is safe in a signal handler: a flag, or the end of the process. A terminal that goes away may send SIGHUP
 // twice, the shell's after the kernel's: the second one is no wish to lose the run.
@@ -21,9 +27,13 @@ extern "C" void handle_signal(int signal) {
 }  // namespace
 
 void catch_signals() {
+  stack_t stack = {};
+  stack.ss_sp = stack_of_handlers;
+  stack.ss_size = kStackBytes;
+  sigaltstack(&stack, nullptr);
   struct sigaction action = {};
   action.sa_handler = handle_signal;
-  action.sa_flags = SA_RESTART;
+  action.sa_flags = SA_RESTART | SA_ONSTACK;
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);

@@ -5,7 +5,8 @@
 
 namespace hourglass {
 
-/// Installs the handlers for the rest of the process; under nohup SIGHUP stays ignored.
+/// Installs the handlers for the rest of the process, on a stack of their own of the calling thread; those of a
+/// ThreadPool take no signals. Under nohup SIGHUP stays ignored.
 void catch_signals();
 
 /// The signal that arrived, or 0. Look between steps.

@@ -40,6 +40,8 @@ class OneThread {
 
 }  // namespace
 
+/// With AVX-512 oneDNN 2.6 keeps the stack register in its workspace, which is on the heap: a signal handler on this
+/// thread needs a stack of its own (sigaltstack, SA_ONSTACK), or its frame overwrites the allocation below.
 void multiply(const GemmTile& t) {
   if (t.K == 0) return multiply_blocked(t);  // dnnl_sgemm refuses the leading extent 0
   const OneThread one;

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/base/thread_pool.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
 #include <exception>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
-
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -36,6 +38,13 @@ void pause() {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
 #endif
+}
+
+/// Signals go to the other threads: a handler on the stack of a matrix product damages the heap (gemm_onednn.cpp).
+void block_signals() {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
 }
 
 /// Spins until `ready` or the spin time is over; says whether it is ready.
@@ -114,6 +123,7 @@ struct ThreadPool::State {
   }
 
   void worker() {
+    block_signals();
     const auto ready = [&] { return untaken(word.load()) != 0 || stop.load(); };
     while (!stop.load(std::memory_order_relaxed)) {
       if (!spin(ready)) {
