@@ -17,6 +17,7 @@ inline const std::vector<Conv2dShape> kConv2dTechniqueCases = {
     conv2d_case(3, 20, 20, 8, 8, 3, 1, 1),             // several slices
     conv2d_case(2, 21, 20, 8, 3, 3, 1, 1),             // the same with few columns
     conv2d_case(2, 21, 20, 2, 72, 3, 1, 1),            // and few channels, two tiles of columns
+    conv2d_case(1, 9, 9, 72, 3, 3, 1, 1),              // the direct weight gradient with all of its shared memory
     conv2d_case(1, 6, 5, 12, 20, 3, 4, 2),             // sixteen phases, most without a tap
     conv2d_exact_case(1, 8, 6, 4, 6, 5, 140, 5, 2, 3, 2, 1, 1, 2, 1),  // phases that differ in everything
 };

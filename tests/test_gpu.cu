@@ -169,6 +169,24 @@ TEST_F(Gpu, DynamicSharedMemoryBeyondTheDefault) {
   for (int t = 0; t < 256; ++t) EXPECT_EQ(got[t], 255 - t);
 }
 
+/// The same, with a static array that the default of 48 KiB has to hold too.
+__global__ void reverse_twice_kernel(int* out, int pitch) {
+  __shared__ int fixed[256];
+  int* shared = gpu::dynamic_shared<int>();
+  fixed[threadIdx.x] = static_cast<int>(threadIdx.x);
+  shared[threadIdx.x * pitch] = static_cast<int>(threadIdx.x);
+  __syncthreads();
+  const unsigned t = blockDim.x - 1 - threadIdx.x;
+  out[threadIdx.x] = shared[t * pitch] + fixed[t];
+}
+
+TEST_F(Gpu, DynamicSharedMemoryBesideStaticArrays) {
+  for (int pitch : {48, 32, 47, 64, 33}) {  // 48 KiB of ints; also less than a launch before had
+    const auto got = run<int>(reverse_twice_kernel, 1, 256, 256 * size_t(pitch) * sizeof(int), 256, pitch);
+    for (int t = 0; t < 256; ++t) EXPECT_EQ(got[t], 2 * (255 - t)) << pitch;
+  }
+}
+
 __global__ void atomics_kernel(unsigned* out) {
   const unsigned t = threadIdx.x;
   atomicAdd(&out[0], t);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every kernel file includes: the portability layer between kernels and the CUDA toolkit. Two compilers read it:
 // nvcc, and g++ through the SIMT emulator (HOURGLASS_CUDA=EMULATED), which runs the very same .cu file on the CPU. It
-// is, with mma.cuh and hopper.cuh, the only place with PTX, `extern __shared__` and the launch API; kernels need nothing
-// else from the toolkit but the language (threadIdx, __shared__, __syncthreads, __shfl_*_sync, atomics).
+// is, with mma.cuh and hopper.cuh, the only place with PTX, `extern __shared__` and the launch API; kernels need
+// nothing else from the toolkit but the language (threadIdx, __shared__, __syncthreads, __shfl_*_sync, atomics).
 //
 // A kernel file:
 //
@@ -34,6 +34,7 @@
 #include <cuda_runtime.h>
 #include <cxxabi.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -98,12 +99,17 @@ Parameter kernel_argument(Argument&& argument) {
   return std::forward<Argument>(argument);
 }
 
-/// Allows a kernel `smem` bytes of dynamic shared memory.
+/// Allows a kernel `smem` bytes of dynamic shared memory. Unasked it has 48 KiB, static arrays included. Never lowered:
+/// a launch that has been captured may need what it was.
 inline void allow_shared(const void* kernel, dim3 grid, dim3 block, size_t smem) {
-  constexpr size_t kDefaultShared = 48 << 10;
-  if (smem <= kDefaultShared) return;
-  const cudaError_t error =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(smem));
+  constexpr size_t kLeavesRoom = 32 << 10;
+  if (smem <= kLeavesRoom) return;
+  cudaFuncAttributes now = {};
+  cudaError_t error = cudaFuncGetAttributes(&now, kernel);
+  const int wanted = std::max(now.maxDynamicSharedSizeBytes, static_cast<int>(smem));
+  if (error == cudaSuccess) {
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, wanted);
+  }
   if (error != cudaSuccess) launch_failed(error, kernel, grid, block, smem);
 }
 

@@ -28,9 +28,10 @@ std::unordered_map<const void*, size_t>& dynamic_limits() {
   return limits;
 }
 
+/// Of a kernel that has not asked for more, with its static arrays 48 KiB.
 size_t dynamic_limit(const void* kernel) {
   const auto found = dynamic_limits().find(kernel);
-  return found == dynamic_limits().end() ? kDefaultShared : found->second;
+  return found == dynamic_limits().end() ? kDefaultShared - static_shared_bytes(kernel) : found->second;
 }
 
 cudaError_t check_launch(const KernelCall& call) {
@@ -40,12 +41,7 @@ cudaError_t check_launch(const KernelCall& call) {
     return cudaErrorInvalidConfiguration;
   }
   const size_t fixed = static_shared_bytes(call.kernel);
-  if (fixed > kDefaultShared || call.shared_bytes > dynamic_limit(call.kernel) ||
-      (call.shared_bytes <= kDefaultShared && dynamic_limit(call.kernel) == kDefaultShared &&
-       fixed + call.shared_bytes > kDefaultShared) ||
-      fixed + call.shared_bytes > kMostShared) {
-    return cudaErrorInvalidValue;
-  }
+  if (fixed > kDefaultShared || call.shared_bytes > dynamic_limit(call.kernel)) return cudaErrorInvalidValue;
   return cudaSuccess;
 }
 
