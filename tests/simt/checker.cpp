@@ -44,11 +44,6 @@ bool is_same(const Access& a, const Access& b) {
          a.bytes == b.bytes;
 }
 
-bool is_in(const Access& access, const Published& published) {
-  return access.epoch < published.epoch ||
-         (access.thread < published.times.size() && access.time <= published.times[access.thread]);
-}
-
 bool inside(uintptr_t address, uintptr_t first, size_t bytes) { return address - first < bytes; }
 
 bool is_built_in(uintptr_t address) {
@@ -74,14 +69,10 @@ void Checker::stop(const char* kind, const void* pc, const std::string& text) {
   scheduler_.stop_for_access(kind, source_line(pc) + ": " + text);
 }
 
-// ---------------------------------------------------------------- what orders accesses
+// ---------------------------------------------------------------- launches and blocks
 
 void Checker::begin_launch(const Grid& grid) {
-  first_unit_ = last_unit_ + 1;
-  blocks_.clear();
-  words_.clear();
-  together_ = grid.cooperative;
-  count_ = size_t{grid.grid.x} * grid.grid.y * grid.grid.z;
+  order_.begin_launch(size_t{grid.grid.x} * grid.grid.y * grid.grid.z, grid.cooperative);
   said_.clear();
   arguments_ = reinterpret_cast<uintptr_t>(grid.arguments);
   argument_bytes_ = grid.argument_bytes;
@@ -90,107 +81,17 @@ void Checker::begin_launch(const Grid& grid) {
 }
 
 void Checker::begin_block(unsigned threads) {
-  unit_ = ++last_unit_;
-  epoch_ = 0;
-  blocks_.push_back({blockIdx, {}, {}});
+  order_.begin_block(threads);
   if (dynamic_.bytes() < scheduler_.dynamic_shared_bytes()) dynamic_.reset(scheduler_.dynamic_shared_bytes());
   if (statics_.bytes() == 0) statics_.reset(locals_.bytes);
-  if (together_) known_.assign(count_, 0), learned_ = known_;
-  fenced_since_ = false;
-  time_.assign(size_t{threads} * kWarpLanes, 0);
-  for (unsigned rank = 0; rank < threads; ++rank) time_[rank * kWarpLanes + rank % kWarpLanes] = 1;
-  fenced_.epoch = 0;
-  fenced_.times.assign(threads, 0);
-  did_atomic_.assign(threads, false);
-  any_atomic_ = false;
   dynamic_.mark(0, scheduler_.dynamic_shared_bytes(), kNeverWritten);
   shared_.for_each_array([this](size_t offset, size_t bytes) { statics_.mark(offset, bytes, kNeverWritten); });
 }
 
-void Checker::barrier() {
-  ++epoch_;
-  if (!together_) return;
-  known_ = learned_;
-  did_atomic_.assign(did_atomic_.size(), false);
-}
-
-/// Every member knows what any of them knew, and goes on at a new time.
-void Checker::warp_barrier(unsigned warp, uint32_t members) {
-  uint32_t joined[kWarpLanes] = {};
-  bool did_atomic = false;
-  const auto clock_of = [this, warp](int lane) {
-    return &time_[(size_t{warp} * kWarpLanes + static_cast<unsigned>(lane)) * kWarpLanes];
-  };
-  for (uint32_t rest = members; rest; rest &= rest - 1) {
-    const uint32_t* const clock = clock_of(std::countr_zero(rest));
-    for (unsigned i = 0; i < kWarpLanes; ++i) joined[i] = std::max(joined[i], clock[i]);
-    did_atomic |= did_atomic_[warp * kWarpLanes + static_cast<unsigned>(std::countr_zero(rest))];
-  }
-  for (uint32_t rest = members; rest; rest &= rest - 1) {
-    const int lane = std::countr_zero(rest);
-    std::copy(joined, joined + kWarpLanes, clock_of(lane));
-    ++clock_of(lane)[lane];
-    if (together_ && did_atomic) did_atomic_[warp * kWarpLanes + static_cast<unsigned>(lane)] = true;
-  }
-}
-
-/// Covers what this thread and, by barriers, others did before it.
-void Checker::fence(const Thread& thread) {
-  uint32_t* const clock = &time_[size_t{thread.rank} * kWarpLanes];
-  const unsigned first = thread.rank / kWarpLanes * kWarpLanes;
-  fenced_.epoch = epoch_;
-  fenced_since_ = true;
-  for (unsigned lane = 0; lane < kWarpLanes && first + lane < fenced_.times.size(); ++lane) {
-    fenced_.times[first + lane] = std::max(fenced_.times[first + lane], clock[lane]);
-  }
-  ++clock[thread.rank % kWarpLanes];
-}
-
-/// What a fence has covered becomes the word's, and what the word has become this block's.
-void Checker::publish_and_learn(uintptr_t address) {
-  const size_t block = unit_ - first_unit_;
-  std::vector<Published>& publications = blocks_[block].publications;
-  if (std::exchange(fenced_since_, false)) publications.push_back(fenced_);
-  learned_[block] = static_cast<uint32_t>(publications.size());
-  BlockClock& word = words_[address];
-  word.resize(count_);
-  for (size_t i = 0; i < count_; ++i) word[i] = learned_[i] = std::max(word[i], learned_[i]);
-}
-
-void Checker::note_atomic(const Thread& thread, uintptr_t address) {
-  blocks_[unit_ - first_unit_].published = fenced_;
-  if (together_) publish_and_learn(address);
-  did_atomic_[thread.rank] = true;
-  if (!any_atomic_) first_atomic_epoch_ = epoch_;
-  any_atomic_ = true;
-}
-
-bool Checker::acquired(const Thread& thread) const {
-  return any_atomic_ && (first_atomic_epoch_ < epoch_ || did_atomic_[thread.rank]);
-}
-
-bool Checker::ordered_together(const Access& before, const Thread& thread) const {
-  const size_t block = before.unit - first_unit_;
-  const uint32_t publications = (did_atomic_[thread.rank] ? learned_ : known_)[block];
-  if (before.kind == static_cast<uint8_t>(AccessKind::kAtomic)) return acquired(thread);
-  return publications > 0 && is_in(before, blocks_[block].publications[publications - 1]);
-}
-
-bool Checker::ordered(const Access& before, const Thread& thread, bool shared) const {
-  if (before.unit < first_unit_ || (shared && before.unit != unit_)) return true;
-  if (before.unit != unit_) {
-    if (together_) return ordered_together(before, thread);
-    return acquired(thread) && (before.kind == static_cast<uint8_t>(AccessKind::kAtomic) ||
-                                is_in(before, blocks_[before.unit - first_unit_].published));
-  }
-  if (before.epoch != epoch_) return true;
-  const unsigned warp = thread.rank / kWarpLanes, lane = thread.rank % kWarpLanes;
-  if (before.kind == kReadByWarps || before.thread / kWarpLanes != warp) return false;
-  const uint32_t* const clock = &time_[size_t{thread.rank} * kWarpLanes];
-  for (uint32_t rest = before.lanes & ~(1u << lane); rest; rest &= rest - 1) {
-    if (clock[std::countr_zero(rest)] < before.time) return false;
-  }
-  return true;
+void Checker::exchange(CheckedBlock& block) {
+  order_.exchange(block.order);
+  std::swap(dynamic_, block.dynamic);
+  std::swap(statics_, block.statics);
 }
 
 // ---------------------------------------------------------------- one word
@@ -203,15 +104,14 @@ void Checker::check_order(const Thread& thread, const Place& place, uintptr_t ad
     const bool was_read = before == &cell.read || before == &cell.earlier_read;
     if ((was_read && !writes) || !(before->bytes & now.bytes)) continue;
     if (atomic && before->kind == now.kind) continue;
-    if (ordered(*before, thread, place.shared)) continue;
+    if (order_.ordered(*before, thread, place.shared)) continue;
     const void* const pc = code_address(now.pc);
     if (!is_first("race", pc)) return;
-    const Block& block = blocks_[before->unit - first_unit_];
     say("race", pc,
         std::string(verb(static_cast<AccessKind>(now.kind))) + " of " + place.name(address, shared_) +
             ", which nothing orders after the " + verb_of(*before) + " at " + source_line(code_address(before->pc)) +
             " by thread " + std::to_string(before->thread) +
-            (before->unit == unit_ ? " of the same block" : " of block " + extents(block.index)));
+            (order_.in_this_block(*before) ? " of the same block" : " of block " + extents(order_.block_of(*before))));
     return;
   }
 }
@@ -221,7 +121,7 @@ void Checker::check_order(const Thread& thread, const Place& place, uintptr_t ad
 void Checker::record(Cell& cell, const Access& now) {
   const bool reads = now.kind == static_cast<uint8_t>(AccessKind::kRead);
   Access& last = reads ? cell.read : cell.write;
-  if (last.unit >= first_unit_ && last.unit != now.unit) (reads ? cell.earlier_read : cell.earlier_write) = last;
+  if (order_.in_this_launch(last) && last.unit != now.unit) (reads ? cell.earlier_read : cell.earlier_write) = last;
   Access next = now;
   if (last.unit == now.unit && last.epoch == now.epoch && last.time == now.time && last.kind == now.kind &&
       last.thread == now.thread && last.lanes == now.lanes) {
@@ -258,14 +158,8 @@ void Checker::check_written(const Place& place, uintptr_t address, uint32_t byte
 void Checker::touch(const Thread& thread, const Place& place, uintptr_t address, uint32_t bytes, AccessKind kind,
                     const void* pc) {
   if (kind != AccessKind::kWrite) check_written(place, address, bytes, pc);
-  const unsigned lane = thread.rank % kWarpLanes;
-  Access now;
-  now.unit = unit_;
-  now.epoch = epoch_;
-  now.time = time_[size_t{thread.rank} * kWarpLanes + lane];
+  Access now = order_.now(thread);
   now.pc = code_offset(pc);
-  now.lanes = 1u << lane;
-  now.thread = static_cast<uint16_t>(thread.rank);
   now.kind = static_cast<uint8_t>(kind);
   for (uint32_t done = 0; done < bytes;) {
     const auto first = static_cast<uint32_t>((place.offset + done) % 4), count = std::min(4 - first, bytes - done);
@@ -349,7 +243,7 @@ void Checker::access(const Thread& thread, const void* memory, uint32_t bytes, A
         std::string(verb(kind)) + " of " + std::to_string(bytes) + " bytes at an address that is no multiple of it");
   }
   if (!place.shadow) return;
-  if (kind == AccessKind::kAtomic && !place.shared) note_atomic(thread, address);
+  if (kind == AccessKind::kAtomic && !place.shared) order_.atomic(thread, address);
   touch(thread, place, address, bytes, kind, pc);
 }
 

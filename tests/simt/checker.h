@@ -12,25 +12,21 @@
 //   host-memory    a kernel dereferences host memory; foreign-local: a local of another thread; the launch ends
 //   device-memory  host code of a .cu file dereferences device memory
 //
-// What orders two accesses of one block: __syncthreads, and within a warp __syncwarp (vector clocks of the lanes). No
-// other collective does. Of two blocks: a fence after the first access and an atomic after the fence, then an atomic in
-// the other block; in a cooperative launch on the same word, or along a chain of such words, because there blocks meet
-// more than once. Of two launches: always; a missing event between streams is what lazy streams are for.
+// happens_before.h says what orders two accesses.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
+#include "tests/simt/shadow.h"
+
 #if defined(HOURGLASS_SIMT_CHECK)
-#include <map>
 #include <memory>
 #include <set>
 #include <string>
 #include <utility>
-#include <vector>
 
-#include "tests/simt/language.h"
-#include "tests/simt/shadow.h"
+#include "tests/simt/happens_before.h"
 #include "tests/simt/shared_memory.h"
 #endif
 
@@ -41,39 +37,18 @@ struct Grid;
 class Scheduler;
 class SharedMemory;
 
-enum class AccessKind : uint8_t { kRead, kWrite, kAtomic };
-
 #if defined(HOURGLASS_SIMT_CHECK)
 
 inline constexpr bool kChecked = true;
 
-/// What a block has made visible to others: all of the epochs before `epoch`, and each thread's accesses up to a time.
-struct Published {
-  uint32_t epoch = 0;
-  std::vector<uint32_t> times;
-};
-
-/// How many publications of each block of a cooperative launch are known.
-using BlockClock = std::vector<uint32_t>;
-
 /// What belongs to one block.
 struct CheckedBlock {
-  // Every run of a block has a number of its own, so that what stands in shadow memory need not be cleared.
-  uint32_t unit_ = 0;
-  uint32_t epoch_ = 0;          ///< barriers that the block has passed
-  std::vector<uint32_t> time_;  ///< vector clocks: [thread][lane], of lanes of its own warp
-  Published fenced_;
-  bool fenced_since_ = false;  ///< since the last publication
-  std::vector<bool> did_atomic_;
-  uint32_t first_atomic_epoch_ = 0;
-  bool any_atomic_ = false;
-  BlockClock known_, learned_;  ///< by all threads; with the atomics since the last barrier
-  Shadow dynamic_, statics_;
+  BlockOrder order;
+  Shadow dynamic, statics;
 };
 
-/// Accesses of the running launch. One Checker belongs to one Scheduler, and both to one OS thread. Its own
-/// CheckedBlock is that of the running block.
-class Checker : private CheckedBlock {
+/// Accesses of the running launch. One Checker belongs to one Scheduler, and both to one OS thread.
+class Checker {
  public:
   Checker(Scheduler& scheduler, const SharedMemory& shared) : scheduler_(scheduler), shared_(shared) {}
   Checker(const Checker&) = delete;
@@ -81,11 +56,11 @@ class Checker : private CheckedBlock {
 
   void begin_launch(const Grid& grid);
   void begin_block(unsigned threads);
-  void barrier();
   /// Puts another block in the place of the running one.
-  void exchange(CheckedBlock& block) { std::swap(static_cast<CheckedBlock&>(*this), block); }
-  void warp_barrier(unsigned warp, uint32_t members);
-  void fence(const Thread& thread);
+  void exchange(CheckedBlock& block);
+  void barrier() { order_.barrier(); }
+  void warp_barrier(unsigned warp, uint32_t members) { order_.warp_barrier(warp, members); }
+  void fence(const Thread& thread) { order_.fence(thread); }
   void access(const Thread& thread, const void* address, uint32_t bytes, AccessKind kind, const void* pc);
 
   /// cp.async: a write when it is started, whose bytes are not there yet, and one when it has been waited for.
@@ -106,11 +81,6 @@ class Checker : private CheckedBlock {
     bool shared = false;
     std::string (*name)(uintptr_t address, const SharedMemory& shared) = nullptr;
   };
-  struct Block {
-    uint3 index;
-    Published published;
-    std::vector<Published> publications;  ///< all of them, in a cooperative launch
-  };
 
   Place place_of(uintptr_t address, uint32_t bytes, AccessKind kind, const void* pc);
   Place place_in_dynamic(uintptr_t address, uint32_t bytes, AccessKind kind, const void* pc);
@@ -122,11 +92,6 @@ class Checker : private CheckedBlock {
   void check_order(const Thread& thread, const Place& place, uintptr_t address, const Cell& cell, const Access& now);
   void check_written(const Place& place, uintptr_t address, uint32_t bytes, const void* pc);
   void record(Cell& cell, const Access& now);
-  bool ordered(const Access& before, const Thread& thread, bool shared) const;
-  bool ordered_together(const Access& before, const Thread& thread) const;
-  bool acquired(const Thread& thread) const;
-  void note_atomic(const Thread& thread, uintptr_t address);
-  void publish_and_learn(uintptr_t address);
 
   bool is_first(const char* kind, const void* pc);
   void say(const char* kind, const void* pc, const std::string& text);
@@ -139,11 +104,8 @@ class Checker : private CheckedBlock {
   size_t argument_bytes_ = 0;
   std::set<std::pair<std::string, const void*>> said_;  ///< one report for each kind and place of a launch
 
-  uint32_t last_unit_ = 0, first_unit_ = 1;
-  std::vector<Block> blocks_;              ///< of the launch, in the order they began
-  bool together_ = false;                  ///< a cooperative launch
-  size_t count_ = 0;                       ///< of its blocks
-  std::map<uintptr_t, BlockClock> words_;  ///< that its atomics have left behind
+  HappensBefore order_;
+  Shadow dynamic_, statics_;  ///< of the running block
 };
 
 /// One access of a kernel or of host code; called by tsan.cpp and by what reads or writes memory for a kernel.

@@ -8,6 +8,8 @@
 
 namespace simt {
 
+enum class AccessKind : uint8_t { kRead, kWrite, kAtomic };
+
 #if defined(HOURGLASS_SIMT_CHECK)
 
 /// The last access of its sort, by one thread, by lanes of one warp, or by several warps.
