@@ -104,7 +104,7 @@ void add_device() {
       0);
   add_product(Dtype::kBF16, Math::kFp32, "bf16");
   add_product(Dtype::kF32, Math::kTf32, "tf32");
-  for (const auto& cases : {ceiling_cases(), latency_cases()}) {
+  for (const auto& cases : {ceiling_cases(), launch_cases(), barrier_cases()}) {
     for (const DeviceCase& c : cases) add_samples({c.op, c.technique, c.shape, c.dtype}, kBlocks, c.prepare);
   }
   const char* given = std::getenv("HOURGLASS_SUSTAINED_SECONDS");

@@ -127,13 +127,6 @@ __global__ void __launch_bounds__(kThreads, 2)
 
 unsigned multiprocessors() { return kEmulated ? 1 : static_cast<unsigned>(device_multiprocessors()); }
 
-std::shared_ptr<void> device_memory(size_t bytes) {
-  void* data = cuda::allocate(bytes);
-  if (!data) throw Error(Exit::kDevice, "benchmark: " + std::to_string(bytes) + " bytes of device memory are not free");
-  cuda::zero(device_context().stream, data, bytes);
-  return {data, [](void* p) { cuda::release(p); }};
-}
-
 /// A launch that leaves the clocks of its blocks, and what it did.
 struct Work {
   double operations, bytes;  // of the whole launch; 0 bytes: not reported
@@ -142,8 +135,8 @@ struct Work {
 };
 
 std::function<Sample()> timed(const Work& work) {
-  const auto results = device_memory(size_t{work.blocks} * kThreads * sizeof(uint32_t));
-  const auto clocks = device_memory(work.blocks * sizeof(int64_t));
+  const auto results = device_memory(device_context(), size_t{work.blocks} * kThreads * sizeof(uint32_t));
+  const auto clocks = device_memory(device_context(), work.blocks * sizeof(int64_t));
   const auto replay = std::make_shared<Replay>(
       1, [=](int) { work.launch(static_cast<uint32_t*>(results.get()), static_cast<int64_t*>(clocks.get())); });
   return [=, held = results] {  // the graph keeps addresses, not the memory
@@ -181,8 +174,8 @@ std::function<Sample()> loop(int steps) {
 std::function<Sample()> beside() {
   const unsigned blocks = multiprocessors();
   const int64_t duration = kEmulated ? 0 : 1 << 20;
-  const auto results = device_memory(size_t{blocks} * kThreads * sizeof(uint32_t));
-  const auto rounds = device_memory(2 * sizeof(unsigned));
+  const auto results = device_memory(device_context(), size_t{blocks} * kThreads * sizeof(uint32_t));
+  const auto rounds = device_memory(device_context(), 2 * sizeof(unsigned));
   const auto measure = [=](int roles, double* seconds, double* rates) {
     const Context& ctx = device_context();
     const Replay replay(1, [=](int) {
@@ -218,7 +211,7 @@ std::function<Sample()> read_l2(int64_t bytes) {
   const unsigned blocks = 2 * multiprocessors();
   const auto quads = static_cast<uint32_t>(bytes / 16);
   const int rounds = kEmulated ? 1 : 256;
-  const auto from = device_memory(static_cast<size_t>(bytes));
+  const auto from = device_memory(device_context(), static_cast<size_t>(bytes));
   device_fill_random(from.get(), bytes);
   const double read = 16.0 * kAtOnce * kThreads * rounds * blocks;
   return timed({0, read, blocks, [=](uint32_t* results, int64_t* clocks) {
@@ -234,7 +227,7 @@ std::function<Sample()> add_atomically(int64_t bytes) {
   const unsigned blocks = 2 * multiprocessors();
   const auto numbers = static_cast<uint32_t>(bytes / 4);
   const int rounds = 32;
-  const auto sums = device_memory(static_cast<size_t>(bytes));
+  const auto sums = device_memory(device_context(), static_cast<size_t>(bytes));
   const double added = (kVector ? 4.0 : 1.0) * kAtOnce * kThreads * rounds * blocks;
   return timed({added, 0, blocks, [=](uint32_t*, int64_t* clocks) {
                   gpu::launch(add_atomically_kernel<kVector>, blocks, kThreads, 0, gpu::stream(device_context()),

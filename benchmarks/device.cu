@@ -55,12 +55,6 @@ cudaDeviceProp properties() {
   return result;
 }
 
-std::shared_ptr<void> device_memory(size_t bytes) {
-  void* data = cuda::allocate(bytes);
-  if (!data) throw Error(Exit::kDevice, "benchmark: " + std::to_string(bytes) + " bytes of device memory are not free");
-  return {data, [](void* p) { cuda::release(p); }};
-}
-
 /// Best of ten, after one that does not count.
 double best(const Rate& rate) {
   double most = rate();
@@ -79,7 +73,7 @@ double multiply_add_peak() {
   const Context& ctx = device_context();
   const unsigned blocks = kEmulated ? 1 : static_cast<unsigned>(8 * properties().multiProcessorCount);
   const int steps = kEmulated ? 16 : 1 << 14;
-  const auto sums = device_memory(size_t{blocks} * kThreads * sizeof(float));
+  const auto sums = device_memory(ctx, size_t{blocks} * kThreads * sizeof(float));
   const Replay replay(1, [&](int) { multiply_adds(ctx, blocks, steps, static_cast<float*>(sums.get())); });
   return best([&] { return 2.0 * kChains * kThreads * blocks * steps / replay.seconds(); });
 }
@@ -89,7 +83,7 @@ Rate product_rate(Math math) {
   const Context& ctx = device_context();
   const int n = kEmulated ? 32 : 8192;
   const size_t bytes = size_t(n) * static_cast<size_t>(n) * sizeof(T);
-  const auto a = device_memory(bytes), b = device_memory(bytes), c = device_memory(bytes);
+  const auto a = device_memory(ctx, bytes), b = device_memory(ctx, bytes), c = device_memory(ctx, bytes);
   for (const auto& operand : {a, b}) device_fill_random(operand.get(), static_cast<int64_t>(bytes));
   const auto replay = std::make_shared<Replay>(kEmulated ? 1 : 5, [&](int) {
     Context call = ctx;
@@ -102,7 +96,7 @@ Rate product_rate(Math math) {
 
 void warm_up(const Context& ctx) {
   const unsigned blocks = static_cast<unsigned>(8 * properties().multiProcessorCount);
-  const auto sums = device_memory(size_t{blocks} * kThreads * sizeof(float));
+  const auto sums = device_memory(ctx, size_t{blocks} * kThreads * sizeof(float));
   const auto start = std::chrono::steady_clock::now();
   while (std::chrono::steady_clock::now() - start < std::chrono::milliseconds(500)) {
     multiply_adds(ctx, blocks, 1 << 14, static_cast<float*>(sums.get()));
@@ -134,6 +128,19 @@ const Context& device_context() {
     return ctx;
   }();
   return context;
+}
+
+std::shared_ptr<void> device_memory(const Context& ctx, size_t bytes) {
+  void* data = cuda::allocate(bytes);
+  if (!data) throw Error(Exit::kDevice, "benchmark: " + std::to_string(bytes) + " bytes of device memory are not free");
+  cuda::zero(ctx.stream, data, bytes);
+  return {data, [](void* p) { cuda::release(p); }};
+}
+
+unsigned read_word(const std::shared_ptr<void>& words, int index) {
+  unsigned word = 0;
+  cuda::copy_to_host(device_context().stream, &word, static_cast<unsigned*>(words.get()) + index, sizeof(word));
+  return word;
 }
 
 struct Replay::State {
@@ -204,8 +211,8 @@ Rate device_copy_rate(double bytes) {
   const int sets = rotation(bytes);
   std::vector<std::shared_ptr<void>> from, to;
   for (int set = 0; set < sets; ++set) {
-    from.push_back(device_memory(static_cast<size_t>(half)));
-    to.push_back(device_memory(static_cast<size_t>(half)));
+    from.push_back(device_memory(ctx, static_cast<size_t>(half)));
+    to.push_back(device_memory(ctx, static_cast<size_t>(half)));
     device_fill_random(from.back().get(), half);
   }
   const int64_t quads = half / 16;

@@ -29,6 +29,9 @@ int device_multiprocessors();
 void require_hopper();
 /// Device 0 on a stream of its own, with a workspace; busy for half a second at first use, so that its clocks are up.
 const Context& device_context();
+/// Zeros, released with the last owner; throws Error(kDevice) where so much is not free.
+std::shared_ptr<void> device_memory(const Context& ctx, size_t bytes);
+unsigned read_word(const std::shared_ptr<void>& words, int index = 0);
 
 /// `calls` calls of body(call) as one captured graph, so that no launch waits for the host. Each call is made once
 /// outside of it first.

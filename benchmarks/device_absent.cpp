@@ -18,6 +18,8 @@ double device_l2_bytes() { absent(); }
 int device_multiprocessors() { absent(); }
 void require_hopper() { absent(); }
 const Context& device_context() { absent(); }
+std::shared_ptr<void> device_memory(const Context&, size_t) { absent(); }
+unsigned read_word(const std::shared_ptr<void>&, int) { absent(); }
 Replay::Replay(int, const std::function<void(int)>&) { absent(); }
 Replay::~Replay() = default;
 double Replay::seconds() const { absent(); }
@@ -29,6 +31,7 @@ Rate device_product_rate(Dtype, Math) { absent(); }
 double device_copy_bandwidth(double) { absent(); }
 double device_peak_flops(Dtype) { absent(); }
 std::vector<DeviceCase> ceiling_cases() { return {}; }
-std::vector<DeviceCase> latency_cases() { return {}; }
+std::vector<DeviceCase> launch_cases() { return {}; }
+std::vector<DeviceCase> barrier_cases() { return {}; }
 
 }  // namespace hourglass::bench

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What bench_ceiling measures of a CUDA device: rates of single instructions (ceilings.cu) and latencies of what
-// happens between kernels and multiprocessors (latencies.cu). No CUDA header in sight. The emulator has those cases
-// that it can run; their numbers mean nothing there.
+// What bench_ceiling measures of a CUDA device: rates of single instructions (ceilings.cu), gaps between launches
+// (launches.cu), and latencies of what happens between multiprocessors (barriers.cu). No CUDA header in sight. The
+// emulator has those cases that it can run; their numbers mean nothing there.
 #pragma once
 
 #include <functional>
@@ -25,6 +25,7 @@ struct DeviceCase {
 
 /// Gop/s, and op/clk/SM: operations of a lane (or flops of a matrix product) a clock of one multiprocessor.
 std::vector<DeviceCase> ceiling_cases();
-std::vector<DeviceCase> latency_cases();
+std::vector<DeviceCase> launch_cases();
+std::vector<DeviceCase> barrier_cases();
 
 }  // namespace hourglass::bench

@@ -1,116 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a step pays between pieces of work: launches, barriers of the grid and of clusters, and a word's way from one
-// multiprocessor to another. The emulator runs blocks one after another, so that it has the launches alone.
+// What a kernel pays where its blocks meet: barriers of the grid and of clusters, and a word's way from one
+// multiprocessor to another. The emulator runs blocks one after another, so that it has none of these.
+#include "benchmarks/device_cases.h"
+
+#if defined(__CUDACC__)
 #include <algorithm>
 #include <memory>
 
 #include "benchmarks/device.h"
-#include "benchmarks/device_cases.h"
 #include "kernels/base/cuda_device.h"
 #include "kernels/base/grid_barrier.cuh"
 
 namespace hourglass::bench {
 namespace {
-
-std::shared_ptr<void> device_memory(size_t bytes) {
-  void* data = cuda::allocate(bytes);
-  if (!data) throw Error(Exit::kDevice, "benchmark: " + std::to_string(bytes) + " bytes of device memory are not free");
-  cuda::zero(device_context().stream, data, bytes);
-  return {data, [](void* p) { cuda::release(p); }};
-}
-
-unsigned read_word(const std::shared_ptr<void>& words) {
-  unsigned word = 0;
-  cuda::copy_to_host(device_context().stream, &word, words.get(), sizeof(word));
-  return word;
-}
-
-template <class... Parameters, class... Arguments>
-void launch_with(std::vector<cudaLaunchAttribute> attributes, void (*kernel)(Parameters...), unsigned blocks,
-                 unsigned threads, size_t smem, Arguments... arguments) {
-  const void* const address = reinterpret_cast<const void*>(kernel);
-  if (smem > 0) {
-    CUDA_CHECK(cudaFuncSetAttribute(address, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(smem)));
-  }
-  cudaLaunchConfig_t config = {};
-  config.gridDim = dim3(blocks);
-  config.blockDim = dim3(threads);
-  config.dynamicSmemBytes = smem;
-  config.stream = gpu::stream(device_context());
-  config.attrs = attributes.data();
-  config.numAttrs = static_cast<unsigned>(attributes.size());
-  CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, arguments...));
-}
-
-// ---------------------------------------------------------------- launches
-
-__global__ void empty_kernel() {}
-
-/// Adds one to what the launch before has left, so that a launch that began too early shows.
-__global__ void count_kernel(unsigned* count) {
-  if (gpu::global_thread() == 0) *count += 1;
-}
-
-constexpr int kLaunches = 500;
-
-std::function<Sample()> stream_gap(unsigned blocks, unsigned threads) {
-  const std::shared_ptr<void> first(cuda::make_timer(), [](void* event) { cuda::destroy_event(event); });
-  const std::shared_ptr<void> last(cuda::make_timer(), [](void* event) { cuda::destroy_event(event); });
-  return [=] {
-    const Context& ctx = device_context();
-    const int launches = kEmulated ? 2 : kLaunches;
-    cuda::record_event(first.get(), ctx.stream);
-    for (int i = 0; i < launches; ++i) launch_with({}, empty_kernel, blocks, threads, 0);
-    cuda::record_event(last.get(), ctx.stream);
-    cuda::synchronize_event(last.get());
-    return Sample{cuda::seconds_between(first.get(), last.get()) / launches};
-  };
-}
-
-template <class... Parameters, class... Arguments>
-std::function<Sample()> graph_gap(const std::vector<cudaLaunchAttribute>& attributes, void (*kernel)(Parameters...),
-                                  unsigned blocks, unsigned threads, Arguments... arguments) {
-  const auto replay = std::make_shared<Replay>(
-      kEmulated ? 2 : kLaunches, [=](int) { launch_with(attributes, kernel, blocks, threads, 0, arguments...); });
-  return [=] { return Sample{replay->seconds()}; };
-}
-
-/// A graph of counting launches; throws if a count was lost.
-std::function<Sample()> counted_gap(const std::vector<cudaLaunchAttribute>& attributes, void (*kernel)(unsigned*),
-                                    unsigned blocks, unsigned threads) {
-  const auto count = device_memory(sizeof(unsigned));
-  const auto gap = graph_gap(attributes, kernel, blocks, threads, static_cast<unsigned*>(count.get()));
-  return [=] {
-    const unsigned before = read_word(count);
-    const Sample sample = gap();
-    const unsigned counted = read_word(count) - before;
-    if (counted != (kEmulated ? 2 : kLaunches)) {
-      throw Error(Exit::kDevice, "launches that depend on each other counted to " + std::to_string(counted));
-    }
-    return sample;
-  };
-}
-
-#if defined(__CUDACC__)
-/// The launch after this one may begin at once, and waits for this one's end where it needs what it wrote.
-__device__ __forceinline__ void let_the_next_begin() {
-#if __CUDA_ARCH__ >= 900
-  cudaTriggerProgrammaticLaunchCompletion();
-  cudaGridDependencySynchronize();
-#endif
-}
-__global__ void empty_overlapping_kernel() { let_the_next_begin(); }
-__global__ void count_overlapping_kernel(unsigned* count) {
-  let_the_next_begin();
-  if (gpu::global_thread() == 0) *count += 1;
-}
-
-cudaLaunchAttribute programmatic() {
-  cudaLaunchAttribute attribute = {};
-  attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  attribute.val.programmaticStreamSerializationAllowed = 1;
-  return attribute;
-}
 
 // ---------------------------------------------------------------- words that blocks wait for
 
@@ -238,33 +140,27 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-/// A cooperative launch of a block on every multiprocessor: all of them run at the same time, or none.
+/// A block on every multiprocessor, and no second one.
 constexpr size_t kWholeMultiprocessor = size_t{120} << 10;
-cudaLaunchAttribute cooperative() {
-  cudaLaunchAttribute attribute = {};
-  attribute.id = cudaLaunchAttributeCooperative;
-  attribute.val.cooperative = 1;
-  return attribute;
-}
 
 template <class Barrier>
 std::function<Sample()> grid_barrier(unsigned signals) {
   const auto blocks = static_cast<unsigned>(device_multiprocessors());
   signals = std::min(signals, blocks);
   const size_t word_bytes = size_t{kRounds} * blocks * kWordStride * sizeof(unsigned);
-  const auto words = device_memory(word_bytes), left = device_memory(blocks * sizeof(unsigned));
-  const auto bad = device_memory(2 * sizeof(unsigned));
+  const auto words = device_memory(device_context(), word_bytes),
+             left = device_memory(device_context(), blocks * sizeof(unsigned));
+  const auto bad = device_memory(device_context(), 2 * sizeof(unsigned));
   const auto launch = [=](auto kernel) {
     cuda::zero(device_context().stream, words.get(), word_bytes);
-    launch_with({cooperative()}, kernel, blocks, kThreads, kWholeMultiprocessor, unsigned{kRounds}, signals,
-                static_cast<unsigned*>(words.get()), static_cast<unsigned*>(left.get()),
-                static_cast<unsigned*>(bad.get()));
+    gpu::launch_cooperative(kernel, blocks, kThreads, kWholeMultiprocessor, gpu::stream(device_context()),
+                            unsigned{kRounds}, signals, static_cast<unsigned*>(words.get()),
+                            static_cast<unsigned*>(left.get()), static_cast<unsigned*>(bad.get()));
   };
   const auto verify = [=] {
-    unsigned counts[2] = {};
-    cuda::copy_to_host(device_context().stream, counts, bad.get(), sizeof(counts));
-    if (counts[1]) throw Error(Exit::kDevice, std::to_string(counts[1]) + " blocks waited a second at a barrier");
-    if (counts[0]) throw Error(Exit::kDevice, std::to_string(counts[0]) + " words were stale behind a barrier");
+    const unsigned stale = read_word(bad, 0), stuck = read_word(bad, 1);
+    if (stuck) throw Error(Exit::kDevice, std::to_string(stuck) + " blocks waited a second at a barrier");
+    if (stale) throw Error(Exit::kDevice, std::to_string(stale) + " words were stale behind a barrier");
   };
   launch(grid_barrier_kernel<Barrier, true>);
   verify();
@@ -314,8 +210,10 @@ std::function<Sample()> cluster_barrier(unsigned size) {
   CUDA_CHECK(cudaOccupancyMaxActiveClusters(&clusters, kernel, &config));
   if (clusters < 1) throw Error(Exit::kDevice, "no cluster of " + std::to_string(size) + " blocks fits this device");
   const auto blocks = size * static_cast<unsigned>(clusters);
-  const auto replay = std::make_shared<Replay>(
-      1, [=](int) { launch_with({cluster}, kernel, blocks, kThreads, kWholeMultiprocessor, int{kRounds}); });
+  const auto replay = std::make_shared<Replay>(1, [=](int) mutable {
+    gpu::launch_with(&cluster, 1, kernel, blocks, kThreads, kWholeMultiprocessor, gpu::stream(device_context()),
+                     int{kRounds});
+  });
   return [=] { return Sample{replay->seconds() / kRounds, {{"clusters", clusters}}}; };
 }
 
@@ -347,48 +245,31 @@ __global__ void throw_kernel(unsigned partner, unsigned* words, unsigned* bad) {
 template <bool kOrdered>
 std::function<Sample()> one_way() {
   const auto blocks = static_cast<unsigned>(device_multiprocessors());
-  const auto words = device_memory(128 * sizeof(unsigned)), bad = device_memory(sizeof(unsigned));
+  const auto words = device_memory(device_context(), 128 * sizeof(unsigned)),
+             bad = device_memory(device_context(), sizeof(unsigned));
   const auto calls = std::make_shared<unsigned>(0);
   return [=] {
     const unsigned partner = 1 + *calls * 37 % (blocks - 1);
     *calls += 1;
     const Replay replay(1, [=](int) {
       cuda::zero(device_context().stream, words.get(), 128 * sizeof(unsigned));
-      launch_with({cooperative()}, throw_kernel<kOrdered>, blocks, 32, kWholeMultiprocessor, partner,
-                  static_cast<unsigned*>(words.get()), static_cast<unsigned*>(bad.get()));
+      gpu::launch_cooperative(throw_kernel<kOrdered>, blocks, 32, kWholeMultiprocessor, gpu::stream(device_context()),
+                              partner, static_cast<unsigned*>(words.get()), static_cast<unsigned*>(bad.get()));
     });
     const Sample sample{replay.seconds() / (2 * kThrows)};
     if (read_word(bad)) throw Error(Exit::kDevice, "a block waited a second for another one's word");
     return sample;
   };
 }
-#endif
 
 }  // namespace
 
-std::vector<DeviceCase> latency_cases() {
-  const auto all = static_cast<unsigned>(kEmulated ? 2 : device_multiprocessors());
+std::vector<DeviceCase> barrier_cases() {
+  const auto all = static_cast<unsigned>(device_multiprocessors());
   std::vector<DeviceCase> cases;
   const auto add = [&cases](const char* op, const char* technique, const std::string& shape, auto prepare) {
     cases.push_back({op, technique, shape, "none", prepare});
   };
-  for (const auto& [blocks, threads, shape] : {std::tuple{1u, 32u, "1x32"}, std::tuple{all, 256u, "all-x256"}}) {
-    const unsigned b = blocks, t = threads;  // clang and C++20 differ on captured bindings
-    add("launch_gap", "stream", shape, [=] { return stream_gap(b, t); });
-    add("launch_gap", "graph", shape, [=] { return graph_gap({}, empty_kernel, b, t); });
-    add("launch_gap", "graph-counted", shape, [=] { return counted_gap({}, count_kernel, b, t); });
-#if defined(__CUDACC__)
-    add("launch_gap", "graph-programmatic", shape, [=] {
-      require_hopper();
-      return graph_gap({programmatic()}, empty_overlapping_kernel, b, t);
-    });
-    add("launch_gap", "graph-programmatic-counted", shape, [=] {
-      require_hopper();
-      return counted_gap({programmatic()}, count_overlapping_kernel, b, t);
-    });
-#endif
-  }
-#if defined(__CUDACC__)
   add("grid_barrier", "kernels", "all", [=] { return grid_barrier<House>(all); });
   add("grid_barrier", "ticket-fence", "all", [=] { return grid_barrier<Ticket<true>>(all); });
   add("grid_barrier", "ticket-release", "all", [=] { return grid_barrier<Ticket<false>>(all); });
@@ -402,8 +283,13 @@ std::vector<DeviceCase> latency_cases() {
   }
   add("one_way", "relaxed", "2", [] { return one_way<false>(); });
   add("one_way", "release-acquire", "2", [] { return one_way<true>(); });
-#endif
   return cases;
 }
 
 }  // namespace hourglass::bench
+
+#else
+
+std::vector<hourglass::bench::DeviceCase> hourglass::bench::barrier_cases() { return {}; }
+
+#endif
