@@ -88,12 +88,11 @@ foreach(architecture 80 90a)
 endforeach()
 foreach(name activation batch batch_norm bernoulli_nll cast codebook_ema columns conv2d conv2d_epilogue corrupt
     discretized_logistic elementwise fill gaussian_head gaussian_kl gaussian_latent gaussian_nll gradient_norm group_norm
-    kmeans linear_bce nearest_codebook optimal_gaussian optimizer pool2d reparameterize row_reduce squared_error
+    kmeans linear linear_bce nearest_codebook optimal_gaussian optimizer pool2d reparameterize row_reduce squared_error
     step_state upsample2d vector_quantize)
   hourglass_ptx_test(${name}_cuda kernels *)
 endforeach()
 # The other tests of whole steps repeat what one has run, on grids that the interpreter does not have.
 hourglass_ptx_test(vae_step_cuda kernels *IsTheStepOfTheTape*)
-# Where cuBLASLt cannot be opened, these repeat the products of other tests.
+# Where cuBLASLt cannot be opened, those repeat the products of other tests.
 hourglass_ptx_test(gemm_cuda kernels -*Library*)
-hourglass_ptx_test(linear_cuda kernels -*Library*)

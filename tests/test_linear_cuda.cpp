@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <limits>
-
-#include "kernels/base/cublaslt.h"
 #include "kernels/base/gemm_cut.h"
-#include "kernels/linear.h"
-#include "tests/cases/linear.h"
-#include "tests/cuda_harness.h"
+#include "tests/linear_cuda_checks.h"
 
 namespace hourglass {
 namespace {
@@ -14,18 +9,6 @@ using namespace test;
 
 using LinearCuda = CudaTest;
 
-int64_t x_size(const LinearShape& s) { return int64_t{s.N} * s.C; }
-int64_t w_size(const LinearShape& s) { return int64_t{s.K} * s.C; }
-int64_t y_size(const LinearShape& s) { return int64_t{s.N} * s.K; }
-
-std::string name_of(const LinearShape& s) {
-  return describe("linear", {s.N, s.C, s.K}) + " " + activation_name(s.activation) +
-         (s.transposed_weight ? " transposed" : "");
-}
-
-std::vector<LinearShape> own_cases() {
-  return affordable(kLinearCases, kMostProducts, [](const LinearShape& s) { return x_size(s) * s.K; });
-}
 /// These, and shapes whose backward gets the medium tile, and slices of a long sum.
 std::vector<LinearShape> all_cases() {
   auto cases = own_cases();
@@ -36,60 +19,6 @@ std::vector<LinearShape> all_cases() {
   };
   cases.insert(cases.end(), more.begin(), more.end());
   return cases;
-}
-
-template <class T>
-struct Inputs {
-  std::vector<T> x, w, b, dy;
-
-  static Inputs random(const LinearShape& s) {
-    return {random_values<T>(x_size(s), 1), random_values<T>(w_size(s), 2), random_values<T>(s.K, 3),
-            random_values<T>(y_size(s), 4)};
-  }
-  static Inputs integers(const LinearShape& s) {
-    return {random_integers<T>(x_size(s), 1), random_integers<T>(w_size(s), 2), random_integers<T>(s.K, 3),
-            random_integers<T>(y_size(s), 4)};
-  }
-};
-
-struct Truth {
-  std::vector<double> y, dx, dw, db;
-};
-
-/// The double reference; its backward reads `y`, so that both forms are on the same side of a kink.
-template <class T>
-std::vector<double> forward(const LinearShape& s, const Inputs<T>& in) {
-  std::vector<double> y(static_cast<size_t>(y_size(s)));
-  cpu::linear_forward<double>({}, s, converted<double>(in.x).data(), converted<double>(in.w).data(),
-                              in.b.empty() ? nullptr : converted<double>(in.b).data(), y.data());
-  return y;
-}
-template <class T>
-Truth backward(const LinearShape& s, const Inputs<T>& in, const std::vector<T>& y) {
-  const auto sized = [](int64_t n) { return std::vector<double>(static_cast<size_t>(n)); };
-  Truth t{sized(y_size(s)), sized(x_size(s)), sized(w_size(s)), sized(s.K)};
-  std::vector<double> scratch = sized(y_size(s));
-  cpu::linear_backward<double>({}, s, converted<double>(in.x).data(), converted<double>(in.w).data(),
-                               converted<double>(y).data(), converted<double>(in.dy).data(), scratch.data(),
-                               Grad<double>{t.dx.data()}, Grad<double>{t.dw.data()}, Grad<double>{t.db.data()});
-  return t;
-}
-
-/// By our own kernels; `library`: by what the machine has.
-template <class T>
-std::vector<T> forward_on_cuda(const LinearShape& s, const Inputs<T>& in, int offset = 0, bool library = false,
-                               Math math = Math::kFp32) {
-  return on_cuda(
-      [&](const Context& ctx) {
-        const DeviceArray<T> x(in.x, offset), w(in.w, offset), b(in.b, offset);
-        DeviceArray<T> y(y_size(s), offset);
-        Context chosen = ctx;
-        chosen.own_gemm = !library;
-        chosen.math = math;
-        cuda::linear_forward<T>(chosen, s, x.data(), w.data(), in.b.empty() ? nullptr : b.data(), y.data());
-        return y.values();
-      },
-      name_of(s));
 }
 
 template <class T>
@@ -150,102 +79,6 @@ TEST(LinearCut, CasesReachEveryTileAndSlices) {
 
 TEST_F(LinearCuda, FloatMatchesDouble) {
   for (const LinearShape& s : all_cases()) expect_matches_double<float>(s);
-}
-
-TEST_F(LinearCuda, TheLibraryMatchesDouble) {
-  for (const LinearShape& s : own_cases()) {
-    SCOPED_TRACE(name_of(s));
-    auto in = Inputs<float>::random(s);
-    expect_close(forward_on_cuda(s, in, 0, true), forward(s, in), cuda_tolerance<float>(s.C + 1, 1e-2), "y");
-    in.b.clear();
-    expect_close(forward_on_cuda(s, in, 0, true), forward(s, in), cuda_tolerance<float>(s.C + 1, 1e-2), "y, no bias");
-  }
-}
-
-/// dx and dw by the library, whatever the size.
-template <class T>
-void expect_library_gradients(const LinearShape& s, Write mode) {
-  SCOPED_TRACE(name_of(s) + (mode == Write::kAdd ? ", added" : ", set"));
-  const auto in = Inputs<T>::random(s);
-  std::vector<T> y;
-  for (double value : forward(s, in)) y.push_back(static_cast<T>(static_cast<float>(value)));
-  Truth want = backward(s, in, y);
-  const auto [dx, dw] = on_cuda(
-      [&](const Context& ctx) {
-        const DeviceArray<T> x(in.x), w(in.w), device_y(y), dy(in.dy);
-        DeviceArray<T> scratch(y_size(s)), of_x(std::vector<T>(in.x.size(), static_cast<T>(1.0f)));
-        DeviceArray<float> of_w(std::vector<float>(in.w.size(), 1.0f));
-        Context chosen = ctx;
-        chosen.own_gemm = false;
-        Grad<T> dx{of_x.data(), mode};
-        Grad<float> dw{of_w.data(), mode};
-        cuda::linear_backward_by_library<T>(chosen, s, x.data(), w.data(), device_y.data(), dy.data(), scratch.data(),
-                                            &dx, &dw);
-        EXPECT_TRUE(!dx && !dw) << "the library makes both";
-        return std::tuple(of_x.values(), of_w.values());
-      },
-      name_of(s));
-  if (mode == Write::kAdd) {
-    for (double& value : want.dx) ++value;
-    for (double& value : want.dw) ++value;
-  }
-  expect_close(dx, want.dx, cuda_tolerance<T>(s.K), "dx");
-  expect_close(dw, want.dw, cuda_tolerance<T>(s.N), "dw, of dz as T holds it");
-}
-
-TEST_F(LinearCuda, TheLibraryMakesGradients) {
-  if (cuda::cublaslt_version().empty()) GTEST_SKIP() << "no cuBLASLt";
-  for (const LinearShape& s : {LinearShape{9, 17, 65, Activation::kTanh, true},
-                               {3, 5, 7, Activation::kSoftplus, false},
-                               {40, 36, 20, Activation::kNone, false},
-                               {31, 2, 9, Activation::kNone, true}}) {
-    for (Write mode : {Write::kSet, Write::kAdd}) {
-      expect_library_gradients<float>(s, mode);
-      expect_library_gradients<bf16>(s, mode);
-    }
-  }
-}
-
-TEST_F(LinearCuda, TheLibraryMakesGradientsOfLargeLayers) {
-  const LinearShape small{128, 784, 400, Activation::kRelu, false}, s{512, 1024, 512, Activation::kRelu, false};
-  Context own;
-  own.own_gemm = true;
-  EXPECT_EQ(cuda::linear_backward_scratch_bytes({}, small, 4), 0u);
-  EXPECT_EQ(cuda::linear_backward_scratch_bytes(own, s, 4), 0u);
-  EXPECT_EQ(cuda::linear_backward_scratch_bytes({}, s, 4), size_t{512} * 512 * 4);
-  if (cuda::cublaslt_version().empty()) GTEST_SKIP() << "no cuBLASLt";
-  const auto in = Inputs<float>::random(s);
-  const DeviceArray<float> x(in.x), w(in.w), y(in.dy), dy(in.dy);
-  DeviceArray<float> scratch(y_size(s)), dw(w_size(s)), db(s.K);
-  const size_t before = cuda::library_plans().size();
-  cuda::linear_backward<float>(cuda_context(), s, x.data(), w.data(), y.data(), dy.data(), scratch.data(), {},
-                               Grad<float>{dw.data()}, Grad<float>{db.data()});
-  EXPECT_EQ(cuda::library_plans().size(), before + 1) << "dw is the library's";
-  double sum = 0;
-  for (int n = 0; n < s.N; ++n) sum += std::max(0.0f, in.dy[static_cast<size_t>(n) * 512 + 7]);
-  EXPECT_NEAR(db.values()[7], sum, 1e-3) << "db is not";
-}
-
-/// Large enough for a library product and a pass for the activation, which must not turn a NaN into a number. One row
-/// of weights is infinite, with either sign: a NaN in its sums, whether products are rounded before they are added or
-/// not.
-TEST_F(LinearCuda, TheLibraryLeavesNoNanBehindAnActivation) {
-  const LinearShape s{512, 1024, 512, Activation::kRelu, false};
-  static_assert(int64_t{512} * 512 * 1024 >= cuda::kLibraryActivationWork);
-  std::vector<float> x(static_cast<size_t>(x_size(s)), 1e20f), w(static_cast<size_t>(w_size(s)), 1e-20f);
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  for (int c = 0; c < s.C; ++c) w[static_cast<size_t>(3 * s.C + c)] = c % 2 ? kInfinity : -kInfinity;
-  const DeviceArray<float> device_x(x), device_w(w), b(std::vector<float>(static_cast<size_t>(s.K), -1000));
-  DeviceArray<float> y(y_size(s));
-  cuda::linear_forward<float>(cuda_context(), s, device_x.data(), device_w.data(), b.data(), y.data());
-  const std::vector<float> got = y.values();
-  for (size_t i = 0; i < got.size(); ++i) {
-    if (i % static_cast<size_t>(s.K) == 3) {
-      ASSERT_TRUE(std::isnan(got[i])) << i;
-    } else {
-      ASSERT_NEAR(got[i], 24, 0.1) << i;
-    }
-  }
 }
 
 TEST_F(LinearCuda, Bf16MatchesDouble) {
