@@ -63,7 +63,7 @@ struct DataOptions {
   double val_fraction = 0;               ///< of the training samples
   uint32_t split_seed = 0;               ///< key of the permutations that split; not the seed of training
   bool skip_bad = false;                 ///< leave broken files of a folder out instead of failing
-  bool unit_range = true;                ///< refuse floats outside 0..1 (a Bernoulli likelihood); else finite is enough
+  bool unit_range = true;                ///< refuse floats outside 0..1; false, for the Gaussian: finite is enough
   int64_t memory_limit = 0;              ///< bytes the samples may take; 0: half of the memory available now
   int64_t data_memory = 0;               ///< images of a cache larger than this stay there; 0: memory_limit
   std::filesystem::path cache_dir = {};  ///< where decoded image folders are kept; empty: nowhere, they are in memory

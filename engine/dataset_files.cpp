@@ -72,9 +72,8 @@ void check_values(const Dataset& data, std::span<const float> values, bool unit_
   std::string message = what + ": element " + std::to_string(bad % data.dim()) + " of sample " +
                         std::to_string(bad / data.dim()) + " is " + std::to_string(v);
   if (!std::isfinite(v)) throw Error(Exit::kData, message + "; expected finite values");
-  message += "; expected values within 0..1 for a Bernoulli likelihood";
-  message += v > 1 ? " (store 0..255 as uint8, or use --likelihood gaussian)" : " (or use --likelihood gaussian)";
-  throw Error(Exit::kData, message);
+  throw Error(Exit::kData, message + "; expected values within 0..1 (" + (v > 1 ? "store 0..255 as uint8, or " : "") +
+                               "use --likelihood gaussian)");
 }
 
 // Appends an array's samples to the data set; the first array decides shape and element type.

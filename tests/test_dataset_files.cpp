@@ -119,7 +119,7 @@ TEST(Dataset, FloatsMustBeFiniteAndForBernoulliWithinZeroAndOne) {
   expect_error([&] { load(path, {.unit_range = false}); }, Exit::kData, {"element 1 of sample 3", "finite"});
   write(39, 17);
   expect_error([&] { load(path); }, Exit::kData,
-               {"element 3 of sample 9", "17.0", "0..1", "uint8", "--likelihood gaussian"});
+               {"element 3 of sample 9", "17.0", "0..1 (", "uint8", "--likelihood gaussian"});
   EXPECT_EQ(load(path, {.unit_range = false}).f32[39], 17);
   write(4, -0.001f);
   expect_error([&] { load(path); }, Exit::kData, {"element 0 of sample 1", "-0.001"});
