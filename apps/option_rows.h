@@ -92,7 +92,7 @@ inline OptionRow json(bool& field) {
 inline OptionRow data(std::string& field) {
   return {"data", &field, "NAME|PATH",
           "fashion-mnist, mnist, cifar-10 or shapes (drawn; needs no files); or an IDX or IDX.gz file or folder, an "
-          ".npy file, a CIFAR-10 .bin file or folder, a folder of PNGs and JPEGs"};
+          ".npy file, a CIFAR-10 .bin file or folder, a folder of PNGs and JPEGs (docs/data.md)"};
 }
 
 inline OptionRow test_fraction(double& field) {
