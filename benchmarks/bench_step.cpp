@@ -12,7 +12,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <map>
 #include <numeric>
 #include <string>
@@ -168,21 +167,50 @@ int measure(const StepCase& network, int batch, const std::string& device, Preci
   return launches;
 }
 
+int positive(const std::string& option, const char* text) {
+  const int value = std::atoi(text);
+  if (value < 1) throw Error(Exit::kUsage, option + ": expected a number of at least 1, got " + text);
+  return value;
+}
+
 Options parse(int argc, char** argv) {
   Options options;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    if (!std::strcmp(argv[i], "--device")) options.devices.push_back(argv[i + 1]);
-    if (!std::strcmp(argv[i], "--threads")) options.threads = std::atoi(argv[i + 1]);
-    if (!std::strcmp(argv[i], "--seconds")) options.seconds = std::atof(argv[i + 1]);
-    if (!std::strcmp(argv[i], "--model")) options.models.push_back(argv[i + 1]);
-    if (!std::strcmp(argv[i], "--precision")) options.precisions.push_back(parse_precision(argv[i + 1]));
-    if (!std::strcmp(argv[i], "--batch")) options.batches.push_back(std::atoi(argv[i + 1]));
+  for (int i = 1; i < argc; i += 2) {
+    const std::string option = argv[i];
+    if (i + 1 == argc) throw Error(Exit::kUsage, option + ": expected a value");
+    const char* const value = argv[i + 1];
+    if (option == "--device") {
+      options.devices.push_back(value);
+    } else if (option == "--threads") {
+      options.threads = positive(option, value);
+    } else if (option == "--seconds") {
+      options.seconds = std::atof(value);
+    } else if (option == "--model") {
+      options.models.push_back(value);
+    } else if (option == "--precision") {
+      options.precisions.push_back(parse_precision(value));
+    } else if (option == "--batch") {
+      options.batches.push_back(positive(option, value));
+    } else {
+      throw Error(Exit::kUsage, "unknown option " + option);
+    }
   }
   if (options.devices.empty()) {
     options.devices = {"cpu"};
     if (bench::device_usable()) options.devices.push_back("cuda");
   }
   return options;
+}
+
+/// A name that is no network's would else measure nothing and succeed.
+void check_models(const std::vector<StepCase>& networks, const Options& options) {
+  for (const std::string& model : options.models) {
+    std::string names;
+    for (const StepCase& network : networks) names += (names.empty() ? "" : ", ") + network.name;
+    if (std::none_of(networks.begin(), networks.end(), [&](const StepCase& n) { return n.name == model; })) {
+      throw Error(Exit::kUsage, "--model: expected one of " + names + ", got " + model);
+    }
+  }
 }
 
 std::vector<Precision> precisions_on(const std::string& device, const Options& options) {
@@ -217,7 +245,9 @@ bool chosen(const StepCase& network, const std::string& device, const Options& o
 int main(int argc, char** argv) {
   try {
     const Options options = parse(argc, argv);
-    for (const StepCase& network : step_cases()) {
+    const std::vector<StepCase> networks = step_cases();
+    check_models(networks, options);
+    for (const StepCase& network : networks) {
       for (const std::string& device : options.devices) {
         if (!chosen(network, device, options)) continue;
         for (const int batch : options.batches.empty() ? network.batches : options.batches) {
@@ -225,9 +255,9 @@ int main(int argc, char** argv) {
         }
       }
     }
-  } catch (const std::exception& error) {
+  } catch (const Error& error) {
     std::fprintf(stderr, "bench_step: %s\n", error.what());
-    return 1;
+    return error.exit_code();
   }
   return 0;
 }
