@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 using Findings = std::vector<std::string>;
 
 const fs::path kRoot = HOURGLASS_SOURCE_DIR;
-constexpr size_t kMaxLines = 440;  // "about 400"
+constexpr size_t kMaxLines = 400;
 
 bool starts_with(const std::string& text, const std::string& prefix) { return text.rfind(prefix, 0) == 0; }
 
@@ -111,7 +111,7 @@ Findings spdx(const std::string&, const std::string& text) {
 Findings length(const std::string&, const std::string& text) {
   const auto lines = static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
   if (lines <= kMaxLines) return {};
-  return {std::to_string(lines) + " lines: files stay under about 400"};
+  return {std::to_string(lines) + " lines: expected at most " + std::to_string(kMaxLines)};
 }
 
 Findings direction(const std::string& path, const std::string& text) {
