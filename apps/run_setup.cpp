@@ -83,6 +83,11 @@ std::filesystem::path cache_folder(const std::string& cache_dir, const std::file
   return std::filesystem::absolute(run / "x").lexically_normal().parent_path().parent_path() / "cache";
 }
 
+bool needs_unit_range(const std::string& likelihood, const Json& objective_record) {
+  return likelihood != "gaussian" || objective_record.get_string("binarize") != "none" ||
+         objective_record.get_string("corrupt") != "none";
+}
+
 Dataset load_data(const TrainOptions& o) {
   DataOptions data;
   data.spec = o.data;
@@ -96,7 +101,7 @@ Dataset load_data(const TrainOptions& o) {
   data.test_fraction = o.test_fraction;
   data.val_fraction = o.val_fraction;
   data.skip_bad = o.skip_bad;
-  data.unit_range = o.likelihood != "gaussian";
+  data.unit_range = needs_unit_range(o.likelihood, objective_record(o));
   return load_dataset(data);
 }
 

@@ -21,6 +21,9 @@ int channels_of(const std::string& name);
 /// Where --cache-dir and the run folder say that decoded images are kept; empty: nowhere.
 std::filesystem::path cache_folder(const std::string& cache_dir, const std::filesystem::path& run);
 
+/// Whether floats outside 0..1 would be lost: to the likelihood, by drawing pixels as 0 or 1, or to clipped noise.
+bool needs_unit_range(const std::string& likelihood, const Json& objective_record);
+
 /// Loads the data of a training run.
 Dataset load_data(const TrainOptions& options);
 

@@ -53,7 +53,7 @@ Dataset RunSource::load_data() const {
   data.test_fraction = record.get_number("test_fraction");
   data.val_fraction = record.get_number("val_fraction");
   data.skip_bad = record.get_bool("skip_bad");
-  data.unit_range = config().likelihood != LikelihoodKind::kGaussian;
+  data.unit_range = needs_unit_range(name_of(config().likelihood), objective());
   Dataset dataset = load_dataset(data);
   for (const std::string& line : dataset.notices) notice(line);
   const ModelConfig& c = config();

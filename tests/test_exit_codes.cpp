@@ -94,6 +94,21 @@ TEST_F(ExitCodes, Data3NotFiniteOrOutOfRange) {
   EXPECT_EQ(train(at("wide.npy"), {"--likelihood", "gaussian"}).exit, 0);
 }
 
+TEST_F(ExitCodes, Data3OutOfTheRangeThatBinarizeAndCorruptExpect) {
+  std::vector<float> values(20 * 4, 0.5f);
+  write_array("gray.npy", values, {20, 2, 2});
+  values[9] = 1.5f;
+  write_array("wide.npy", values, {20, 2, 2});
+  for (const Words& option : {Words{"--binarize", "static"}, {"--corrupt", "gaussian:0.5"}}) {
+    const Words gaussian = {"--likelihood", "gaussian", option[0], option[1]};
+    expect_refused(train(at("wide.npy"), gaussian), 3,
+                   {at("wide.npy"), "1.5", "0..1", "without --binarize and --corrupt"});
+    ASSERT_EQ(train(at("gray.npy"), gaussian).exit, 0);
+    expect_refused(run({"eval", at("run"), "--data", at("wide.npy")}), 3, {at("wide.npy"), "1.5", "0..1"});
+    fs::remove_all(at("run"));
+  }
+}
+
 TEST_F(ExitCodes, Data3LabelsOfAnotherLength) {
   write_images("a.npy", 20);
   write_array("a-labels.npy", std::vector<int64_t>(19), {19});
