@@ -2,7 +2,6 @@
 #include "apps/pictures.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <functional>
 #include <numbers>
@@ -11,6 +10,7 @@
 #include "engine/figure.h"
 #include "engine/io/png.h"
 #include "engine/plot.h"
+#include "kernels/base/error.h"
 #include "kernels/base/philox.h"
 
 namespace hourglass {
@@ -42,7 +42,7 @@ LinePlot plot(const std::vector<Json>& metrics, const std::string& title, const 
   return p;
 }
 
-using Coordinates = std::array<float, kGridSide>;
+using Coordinates = std::vector<float>;
 
 /// The x with P(Z < x) = p for a standard normal Z, by bisection.
 float normal_quantile(double p) {
@@ -54,7 +54,7 @@ float normal_quantile(double p) {
   return static_cast<float>(low);
 }
 
-Coordinates central_coordinates(const Matrix& codes, int column) {
+Coordinates central_coordinates(const Matrix& codes, int column, int side) {
   constexpr double kLeftOut = 0.02;  // at each end: far codes are few, and pictures between them mean little
   std::vector<float> values;
   for (int64_t r = 0; r < codes.rows; ++r) values.push_back(codes.row(r)[column]);
@@ -64,25 +64,61 @@ Coordinates central_coordinates(const Matrix& codes, int column) {
   };
   const float low = at(kLeftOut), high = at(1 - kLeftOut);
   Coordinates coordinates;
-  for (int i = 0; i < kGridSide; ++i) {
-    coordinates[static_cast<size_t>(i)] = low + (high - low) * static_cast<float>(i) / (kGridSide - 1);
+  for (int i = 0; i < side; ++i) {
+    coordinates.push_back(low + (high - low) * static_cast<float>(i) / static_cast<float>(std::max(1, side - 1)));
   }
   return coordinates;
 }
 
 Matrix grid_of(const Coordinates& horizontal, const Coordinates& vertical) {
-  Matrix z(kGridSide * kGridSide, 2);
-  for (size_t r = 0; r < kGridSide; ++r) {
-    for (size_t c = 0; c < kGridSide; ++c) {
-      float* code = z.row(static_cast<int64_t>(r * kGridSide + c));
+  const size_t side = horizontal.size();
+  Matrix z(static_cast<int64_t>(side * side), 2);
+  for (size_t r = 0; r < side; ++r) {
+    for (size_t c = 0; c < side; ++c) {
+      float* code = z.row(static_cast<int64_t>(r * side + c));
       code[0] = horizontal[c];
-      code[1] = vertical[kGridSide - 1 - r];
+      code[1] = vertical[side - 1 - r];
     }
   }
   return z;
 }
 
+std::vector<FigureRow> comparison_rows(const float* inputs, const float* outputs) {
+  return {{"input", inputs}, {"output", outputs}};
+}
+
+std::vector<FigureRow> denoised_rows(const float* noisy, const float* denoised, const float* clean) {
+  return {{"noisy", noisy}, {"denoised", denoised}, {"clean", clean}};
+}
+
 }  // namespace
+
+int fitting_reconstructions(int64_t n, const ModelConfig& config, bool denoising) {
+  return fitting_comparison(denoising ? denoised_rows(nullptr, nullptr, nullptr) : comparison_rows(nullptr, nullptr), n,
+                            config.image());
+}
+
+int fitting_images(int64_t n, const ModelConfig& config, int columns) {
+  return fitting_grid(n, config.image(), {.columns = columns});
+}
+
+int grid_side(const ModelConfig& config) {
+  const auto fits = [&](int side) {
+    return fitting_grid(side * side, config.image(), {.columns = side, .gap = 0, .most_pixels = kMaxImagePixels / 4}) ==
+           side * side;
+  };
+  int side = kGridSide;
+  while (side > 1 && !fits(side)) --side;
+  return side;
+}
+
+void expect_fitting(const std::string& option, int64_t asked, int64_t fitting, const ModelConfig& config) {
+  if (asked <= fitting) return;
+  throw Error(Exit::kUsage, option + " expects at most " + std::to_string(fitting) + ", as a picture of " +
+                                std::to_string(kMaxImagePixels) + " pixels holds images of " +
+                                std::to_string(config.height) + " x " + std::to_string(config.width) + ", given " +
+                                std::to_string(asked));
+}
 
 Matrix standard_normals(int n, int latent, uint32_t seed) {
   Noise noise;
@@ -106,14 +142,13 @@ Matrix first_images(const Dataset& dataset, const std::vector<int32_t>& split, i
 
 void write_reconstructions(const std::filesystem::path& path, const Matrix& images, const Matrix& reconstructions,
                            const ModelConfig& config) {
-  const FigureRow rows[] = {{"input", images.values.data()}, {"output", reconstructions.values.data()}};
+  const auto rows = comparison_rows(images.values.data(), reconstructions.values.data());
   write_png(path, draw_comparison(rows, static_cast<int>(images.rows), config.image()));
 }
 
 void write_denoised(const std::filesystem::path& path, const Matrix& noisy, const Matrix& denoised, const Matrix& clean,
                     const ModelConfig& config) {
-  const FigureRow rows[] = {
-      {"noisy", noisy.values.data()}, {"denoised", denoised.values.data()}, {"clean", clean.values.data()}};
+  const auto rows = denoised_rows(noisy.values.data(), denoised.values.data(), clean.values.data());
   write_png(path, draw_comparison(rows, static_cast<int>(clean.rows), config.image()));
 }
 
@@ -141,14 +176,14 @@ Image scatter_picture(const Matrix& codes, const std::vector<int32_t>& labels,
   return draw_scatter(plot);
 }
 
-Matrix prior_grid() {
+Matrix prior_grid(int side) {
   Coordinates quantiles;
-  for (size_t i = 0; i < kGridSide; ++i) quantiles[i] = normal_quantile((static_cast<double>(i) + 0.5) / kGridSide);
+  for (int i = 0; i < side; ++i) quantiles.push_back(normal_quantile((i + 0.5) / side));
   return grid_of(quantiles, quantiles);
 }
 
-Matrix central_grid(const Matrix& codes) {
-  return grid_of(central_coordinates(codes, 0), central_coordinates(codes, 1));
+Matrix central_grid(const Matrix& codes, int side) {
+  return grid_of(central_coordinates(codes, 0, side), central_coordinates(codes, 1, side));
 }
 
 void write_code_usage(const std::filesystem::path& path, std::vector<int64_t> usage, const std::string& title) {

@@ -281,16 +281,19 @@ void TrainingRun::save_best(RunFolder& folder, const Evaluation& validation) {
 void TrainingRun::draw(RunFolder& folder) {
   const ModelConfig& config = trainer_.model().config();
   const std::vector<int32_t>& split = dataset_.test.empty() ? dataset_.train : dataset_.test;
-  const Matrix images = first_images(dataset_, split, kPictureImages);
+  const int shown = fitting_reconstructions(kPictureImages, config, corruptor_ != nullptr);
+  const Matrix images = first_images(dataset_, split, shown);
   const auto reconstruct = [this](const Matrix& x) { return (*decode_)("decode", (*encode_)("encode", x)); };
-  if (corruptor_) {
+  if (shown == 0) {
+    // Of images beyond what a PNG may have, none is drawn.
+  } else if (corruptor_) {
     const Matrix noisy = (*corruptor_)(images);
     write_denoised(folder.figures() / "denoised.png", noisy, reconstruct(noisy), images, config);
   } else {
     write_reconstructions(folder.figures() / "reconstructions.png", images, reconstruct(images), config);
   }
-  if (config.kind == ModelKind::kVae) {
-    const Matrix z = standard_normals(kPictureSamples, config.latent, static_cast<uint32_t>(options_.seed));
+  if (const int n = fitting_images(kPictureSamples, config); config.kind == ModelKind::kVae && n > 0) {
+    const Matrix z = standard_normals(n, config.latent, static_cast<uint32_t>(options_.seed));
     write_grid(folder.figures() / "samples.png", (*decode_)("decode", z), config);
   }
   if (!code_usage_.empty()) {

@@ -17,14 +17,20 @@ constexpr double kLabelSize = 20, kLabelGap = 16;
 // A white page on which images are placed in cells of one size.
 class Page {
  public:
-  Page(int width, int height, int channels)
-      : image_{height, width, channels, std::vector<uint8_t>(static_cast<size_t>(width) * height * channels, 255)} {}
+  Page(int64_t width, int64_t height, int channels)
+      : image_{static_cast<int>(height), static_cast<int>(width), channels, {}} {
+    if (width > kMaxImagePixels / height) {
+      throw Error(Exit::kUsage, "figure: a page of " + std::to_string(height) + " x " + std::to_string(width) +
+                                    ": expected at most " + std::to_string(kMaxImagePixels) + " pixels");
+    }
+    image_.pixels.assign(static_cast<size_t>(width * height * channels), 255);
+  }
 
   // Copies one image, each of its pixels as a square of side `scale`.
-  void place(const float* source, ImageShape shape, int x0, int y0, int scale) {
-    for (int y = 0; y < shape.height * scale; ++y) {
-      for (int x = 0; x < shape.width * scale; ++x) {
-        const float* from = source + (int64_t{y / scale} * shape.width + x / scale) * shape.channels;
+  void place(const float* source, ImageShape shape, int64_t x0, int64_t y0, int64_t scale) {
+    for (int64_t y = 0; y < shape.height * scale; ++y) {
+      for (int64_t x = 0; x < shape.width * scale; ++x) {
+        const float* from = source + (y / scale * shape.width + x / scale) * shape.channels;
         uint8_t* to = &image_.pixels[(static_cast<size_t>(y0 + y) * image_.width + x0 + x) * image_.channels];
         for (int c = 0; c < image_.channels; ++c) to[c] = pixel_of(from[shape.channels == 3 ? c : 0]);
       }
@@ -42,18 +48,18 @@ class Page {
     }
   }
 
-  // Darkens the page where a drawing made on white has ink.
+  // Darkens the left of the page where a drawing made on white has ink.
   void overlay(const Image& ink) {
-    for (size_t i = 0; i < static_cast<size_t>(ink.width) * ink.height; ++i) {
-      for (int c = 0; c < image_.channels; ++c) {
-        uint8_t& pixel = image_.pixels[i * image_.channels + c];
-        pixel = std::min(pixel, ink.pixels[3 * i + c]);
+    for (int y = 0; y < ink.height; ++y) {
+      for (int x = 0; x < ink.width; ++x) {
+        const uint8_t* from = &ink.pixels[3 * (static_cast<size_t>(y) * ink.width + x)];
+        uint8_t* to = &image_.pixels[(static_cast<size_t>(y) * image_.width + x) * image_.channels];
+        for (int c = 0; c < image_.channels; ++c) to[c] = std::min(to[c], from[c]);
       }
     }
   }
 
   Image take() { return std::move(image_); }
-  int width() const { return image_.width; }
   int height() const { return image_.height; }
 
  private:
@@ -69,9 +75,57 @@ void check(int count, ImageShape shape) {
 }
 
 // Least whole scale at which `columns` images, their gaps and `fixed` pixels make a width of `minimum`.
-int scale_for(int columns, int image_width, int gap, int fixed, int minimum) {
-  const int wanted = minimum - fixed - (columns - 1) * gap, natural = columns * image_width;
-  return std::max(1, (wanted + natural - 1) / natural);
+int64_t scale_for(int64_t columns, int64_t image_width, int64_t gap, int64_t fixed, int64_t minimum) {
+  const int64_t wanted = minimum - fixed - (columns - 1) * gap, natural = columns * image_width;
+  return std::max<int64_t>(1, (wanted + natural - 1) / natural);
+}
+
+// Where cells are, in 64 bits: it is asked for pages that are too large, too.
+struct Layout {
+  int64_t columns = 1, left = 0, scale = 1, step_x = 0, step_y = 0, width = 0, height = 0;
+  bool fits(const FigureOptions& options) const { return width <= options.most_pixels / height; }
+};
+
+// `blocks` blocks of `lines` rows of images, two more gaps between them; a smaller scale where the page is too large.
+Layout layout_of(int64_t columns, int64_t blocks, int64_t lines, int64_t left, ImageShape shape,
+                 const FigureOptions& options) {
+  Layout l{.columns = columns, .left = left};
+  l.scale = scale_for(columns, shape.width, options.gap, left + options.margin, options.minimum_width);
+  for (;; --l.scale) {
+    l.step_x = shape.width * l.scale + options.gap;
+    l.step_y = shape.height * l.scale + options.gap;
+    l.width = left + columns * l.step_x - options.gap + options.margin;
+    l.height = 2 * options.margin + blocks * (lines * l.step_y + 2 * options.gap) - 3 * options.gap;
+    if (l.scale == 1 || l.fits(options)) return l;
+  }
+}
+
+Layout grid_layout(int count, ImageShape shape, const FigureOptions& options) {
+  const double near_square = std::ceil(std::sqrt(static_cast<double>(count) * shape.height / shape.width));
+  const int columns =
+      static_cast<int>(std::clamp<double>(options.columns > 0 ? options.columns : near_square, 1, count));
+  return layout_of(columns, 1, (count + columns - 1) / columns, options.margin, shape, options);
+}
+
+Layout comparison_layout(int64_t lines, double label_width, int count, ImageShape shape, const FigureOptions& options) {
+  const int columns = std::min(count, options.columns > 0 ? options.columns : 10);
+  const int left = options.margin + (label_width > 0 ? static_cast<int>(label_width + kLabelGap) : 0);
+  return layout_of(columns, (count + columns - 1) / columns, lines, left, shape, options);
+}
+
+double label_width(std::span<const FigureRow> rows) {
+  double width = 0;
+  for (const FigureRow& row : rows) width = std::max(width, text_width(row.label, kLabelSize));
+  return width;
+}
+
+// The largest n up to `count` whose layout(n) fits.
+template <class F>
+int most_that_fit(int64_t count, ImageShape shape, const FigureOptions& options, F&& layout) {
+  const int64_t pixels = int64_t{shape.height} * shape.width;
+  int n = static_cast<int>(std::min(count, options.most_pixels / pixels));
+  while (n > 0 && !layout(n).fits(options)) --n;
+  return n;
 }
 
 }  // namespace
@@ -80,47 +134,45 @@ uint8_t pixel_of(float value) {
   return value > 0 ? static_cast<uint8_t>(std::min(value, 1.f) * 255 + 0.5f) : uint8_t{0};
 }
 
+int fitting_grid(int64_t count, ImageShape shape, const FigureOptions& options) {
+  return most_that_fit(count, shape, options, [&](int n) { return grid_layout(n, shape, options); });
+}
+
+int fitting_comparison(std::span<const FigureRow> rows, int64_t count, ImageShape shape, const FigureOptions& options) {
+  const double labels = label_width(rows);
+  return most_that_fit(count, shape, options,
+                       [&](int n) { return comparison_layout(std::ssize(rows), labels, n, shape, options); });
+}
+
 Image draw_image_grid(const float* images, int count, ImageShape shape, const FigureOptions& options) {
   check(count, shape);
-  const double near_square = std::ceil(std::sqrt(static_cast<double>(count) * shape.height / shape.width));
-  const int columns = std::clamp(options.columns > 0 ? options.columns : static_cast<int>(near_square), 1, count);
-  const int rows = (count + columns - 1) / columns;
-  const int scale = scale_for(columns, shape.width, options.gap, 2 * options.margin, options.minimum_width);
-  const int step_x = shape.width * scale + options.gap, step_y = shape.height * scale + options.gap;
-  Page page(2 * options.margin + columns * step_x - options.gap, 2 * options.margin + rows * step_y - options.gap,
-            shape.channels == 3 ? 3 : 1);
-  const int64_t stride = int64_t{shape.height} * shape.width * shape.channels;
+  const Layout l = grid_layout(count, shape, options);
+  Page page(l.width, l.height, shape.channels == 3 ? 3 : 1);
   for (int i = 0; i < count; ++i) {
-    page.place(images + i * stride, shape, options.margin + i % columns * step_x, options.margin + i / columns * step_y,
-               scale);
+    page.place(images + i * shape.elements(), shape, l.left + i % l.columns * l.step_x,
+               options.margin + i / l.columns * l.step_y, l.scale);
   }
   return page.take();
 }
 
 Image draw_comparison(std::span<const FigureRow> rows, int count, ImageShape shape, const FigureOptions& options) {
   check(rows.empty() ? 0 : count, shape);
-  const int columns = std::min(count, options.columns > 0 ? options.columns : 10);
-  const int blocks = (count + columns - 1) / columns, lines = static_cast<int>(rows.size());
-  double label_width = 0;
-  for (const FigureRow& row : rows) label_width = std::max(label_width, text_width(row.label, kLabelSize));
-  const int left = options.margin + (label_width > 0 ? static_cast<int>(label_width + kLabelGap) : 0);
-  const int scale = scale_for(columns, shape.width, options.gap, left + options.margin, options.minimum_width);
-  const int step_x = shape.width * scale + options.gap, step_y = shape.height * scale + options.gap;
-  const int block_gap = 3 * options.gap;
-  const int block_height = lines * step_y - options.gap;
-
-  Page page(left + columns * step_x - options.gap + options.margin,
-            2 * options.margin + blocks * (block_height + block_gap) - block_gap, shape.channels == 3 ? 3 : 1);
-  Canvas ink(page.width(), page.height());
-  const int64_t stride = int64_t{shape.height} * shape.width * shape.channels;
-  for (int line = 0; line < blocks * lines; ++line) {
-    const FigureRow& row = rows[static_cast<size_t>(line % lines)];
-    const int block = line / lines, y = options.margin + block * (block_height + block_gap) + line % lines * step_y;
-    for (int j = 0; j < columns && block * columns + j < count; ++j) {
-      page.place(row.images + (block * columns + j) * stride, shape, left + j * step_x, y, scale);
+  const int64_t lines = std::ssize(rows);
+  const Layout l = comparison_layout(lines, label_width(rows), count, shape, options);
+  Page page(l.width, l.height, shape.channels == 3 ? 3 : 1);
+  Canvas ink(static_cast<int>(std::max<int64_t>(1, l.left)), page.height());
+  const int64_t block_height = lines * l.step_y + 2 * options.gap;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t x = l.left + i % l.columns * l.step_x, top = options.margin + i / l.columns * block_height;
+    for (int64_t line = 0; line < lines; ++line) {
+      const FigureRow& row = rows[static_cast<size_t>(line)];
+      const int64_t y = top + line * l.step_y;
+      page.place(row.images + i * shape.elements(), shape, x, y, l.scale);
+      if (i % l.columns > 0) continue;
+      const double middle = static_cast<double>(y) + static_cast<double>(shape.height * l.scale) / 2;
+      ink.text(static_cast<double>(l.left) - kLabelGap, middle + kLabelSize * 0.32, row.label, kLabelSize, kInk,
+               Align::kRight);
     }
-    ink.text(left - kLabelGap, y + shape.height * scale / 2.0 + kLabelSize * 0.32, row.label, kLabelSize, kInk,
-             Align::kRight);
   }
   page.overlay(ink.image());
   return page.take();

@@ -182,6 +182,26 @@ TEST_F(Commands, SamplesDependOnTheSeedAlone) {
   EXPECT_NE(sample("1", "16"), sample("2", "16"));
 }
 
+TEST_F(Commands, PicturesBeyondThePixelsOfAPngAreRefused) {
+  expect_refused({"sample", at("vae"), "--n", "700000"}, Exit::kUsage, {"--n", "12 x 12", "67108864", "700000"});
+  expect_refused({"interpolate", at("vae"), "--steps", "65536"}, Exit::kUsage, {"--steps", "524288"});
+  expect_refused({"interpolate", at("vae"), "--steps", "30000", "--pairs", "16"}, Exit::kUsage, {"--pairs", "480000"});
+}
+
+/// The pictures of training have fewer images where those are large.
+TEST_F(Commands, LargeImagesAreDrawnAsFarAsAPageHolds) {
+  write_npy(root_ / "wide.npy", std::vector<uint8_t>(40 * 150000), std::vector<int64_t>{40, 150000});
+  ASSERT_EQ(hourglass_main({"train", "vae", "--data", at("wide.npy"), "--batch", "20", "--hidden", "4", "--latent", "2",
+                            "--epochs", "1", "--quiet", "--out", at("wide")}),
+            0);
+  EXPECT_LE(int64_t{1} * read_png(at("wide/figures/samples.png")).height * 150028, kMaxImagePixels);
+  expect_picture(at("wide/figures/reconstructions.png"));
+  expect_refused({"sample", at("wide")}, Exit::kUsage, {"--n", "60", "1 x 150000"});
+  expect_refused({"reconstruct", at("wide"), "--split", "train"}, Exit::kUsage, {"--n", "1 x 150000"});
+  answer({"embed", at("wide")});
+  EXPECT_LT(read_png(at("wide/figures/manifold.png")).width, 20 * 150000);
+}
+
 TEST_F(Commands, SamplesAreThoseOfTraining) {
   const Bytes training = read_file(root_ / "vae/figures/samples.png");
   answer({"sample", at("vae"), "--n", "64", "--seed", "0", "--out", at("same.png")});

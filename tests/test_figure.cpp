@@ -115,6 +115,50 @@ TEST(Figure, JoinedPicturesStandInCellsOfTheirRowsAndColumns) {
   EXPECT_EQ(join_images(std::vector<Image>{gray}, 5).channels, 1);
 }
 
+TEST(Figure, AsManyImagesAsAPageHolds) {
+  for (const ImageShape shape : {ImageShape{1, 150000, 1}, {300, 200, 1}, {7, 9, 3}, {150000, 1, 1}}) {
+    SCOPED_TRACE(to_string(shape));
+    const FigureOptions few{.most_pixels = int64_t{8} << 20};
+    const int n = fitting_grid(1 << 20, shape, few);
+    ASSERT_GT(n, 0);
+    EXPECT_EQ(fitting_grid(1, shape, few), 1);
+    const std::vector<float> images(static_cast<size_t>((n + 1) * shape.elements()));
+    const Image page = draw_image_grid(images.data(), n, shape, few);
+    EXPECT_LE(int64_t{page.width} * page.height, few.most_pixels);
+    const Image more = draw_image_grid(images.data(), n + 1, shape, few);
+    EXPECT_GT(int64_t{more.width} * more.height, few.most_pixels);
+  }
+  const FigureRow rows[] = {{"input"}, {"output"}};
+  const std::vector<float> images(200 * 28 * 28);
+  const FigureOptions few{.most_pixels = int64_t{1} << 19};
+  const int n = fitting_comparison(rows, 200, {28, 28, 1}, few);
+  ASSERT_LT(n, 200);
+  const auto pixels = [&](int count) {
+    const FigureRow drawn[] = {{"input", images.data()}, {"output", images.data()}};
+    const Image page = draw_comparison(drawn, count, {28, 28, 1}, few);
+    return int64_t{page.width} * page.height;
+  };
+  EXPECT_LE(pixels(n), few.most_pixels);
+  EXPECT_GT(pixels(n + 1), few.most_pixels);
+  EXPECT_EQ(fitting_comparison(rows, 20, {28, 28, 1}), 20);
+  EXPECT_EQ(fitting_grid(64, {1, 150000, 1}), 60);
+  EXPECT_EQ(fitting_grid(64, {10000, 10000, 1}), 0);
+  EXPECT_EQ(fitting_comparison(rows, 20, {10000, 10000, 1}), 0);
+  EXPECT_EQ(fitting_grid(int64_t{1} << 33, {8, 8, 1}, {.columns = 1 << 16}),
+            fitting_grid(1 << 22, {8, 8, 1}, {.columns = 1 << 16}));
+}
+
+TEST(Figure, RefusesWhatIsTooLargeBeforeItIsDrawn) {
+  expect_error(
+      [] {
+        draw_image_grid(nullptr, 64, {1, 150000, 1});
+      },
+      Exit::kUsage, {"figure", "470 x 150028", "67108864"});
+  expect_error([] { draw_image_grid(nullptr, 1 << 20, {2000000000, 1, 1}); }, Exit::kUsage, {"figure"});
+  const FigureRow rows[] = {{"input"}, {"output"}};
+  expect_error([&] { draw_comparison(rows, 1, {10000, 10000, 1}); }, Exit::kUsage, {"figure"});
+}
+
 TEST(Figure, RefusesNothingToDraw) {
   expect_error([] { join_images({}, 2); }, Exit::kInternal, {"figure"});
   expect_error([] { draw_image_grid(nullptr, 0, {28, 28, 1}); }, Exit::kInternal, {"figure", "at least one image"});

@@ -27,6 +27,10 @@ Image picture_of(const float* values, const ModelConfig& config) {
 }
 
 void expect_pictures(const ModelConfig& config, const std::string& out) {
+  if (int64_t{config.height} * config.width > kMaxImagePixels) {
+    throw Error(Exit::kUsage, "--out " + out + ": expected a file that ends in .npy, since images of " +
+                                  to_string(config.image()) + " are larger than a PNG may be here");
+  }
   if (config.channels == 1 || config.channels == 3) return;
   throw Error(Exit::kUsage, "--out " + out + ": expected a file that ends in .npy, since images of " +
                                 std::to_string(config.channels) + " channels are no PNGs");

@@ -93,9 +93,10 @@ struct Plane {
 };
 
 Plane draw_plane(RunSource& source, const Dataset& data, const Embedding& e, const std::string& title) {
-  const Matrix grid = source.is_vae() ? prior_grid() : central_grid(e.mu);
+  const int side = grid_side(source.config());
+  const Matrix grid = source.is_vae() ? prior_grid(side) : central_grid(e.mu, side);
   return {scatter_picture(e.mu, e.labels, data.label_names, title),
-          grid_picture(source.model().decode(grid), source.config(), kGridSide, 0)};
+          grid_picture(source.model().decode(grid), source.config(), side, 0)};
 }
 
 std::string title_of(const std::string& run, const Dataset& data, const std::string& split) {

@@ -62,16 +62,19 @@ int run_interpolate(const InterpolateOptions& options) {
   RunSource source(options);
   const Dataset data = source.load_data();
   const std::vector<int32_t> rows = drawn_rows(data.split(options.split), options);
+  const int64_t pairs = std::ssize(rows) / 2;
+  const ModelConfig& config = source.config();
+  const int64_t cells = pairs * options.steps;
+  expect_fitting("--pairs times --steps", cells, fitting_images(cells, config, options.steps), config);
   const Matrix codes = source.model().encode(first_images(data, rows, static_cast<int64_t>(rows.size())));
   const int d = codes.cols;
-  const int64_t pairs = codes.rows / 2;
   Matrix z(pairs * options.steps, d);
   for (int64_t pair = 0; pair < pairs; ++pair) {
     walk(codes.row(2 * pair), codes.row(2 * pair + 1), options.steps, options.spherical, d,
          z.row(pair * options.steps));
   }
   const std::filesystem::path path = source.picture("interpolations.png");
-  write_grid(path, source.model().decode(z), source.config(), options.steps);
+  write_grid(path, source.model().decode(z), config, options.steps);
   Json facts = source.facts(data, codes.rows);
   facts.set("pairs", pairs).set("steps", options.steps).set("spherical", options.spherical);
   facts.set("seed", options.seed).set("figures", Json::array({path.string()}));

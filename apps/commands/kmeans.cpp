@@ -143,9 +143,11 @@ void write(Json& facts, const Dataset& data, const std::vector<int32_t>& labels,
   facts.set("files", files);
   if (!can_be_drawn(data, found.centroids)) return;
   const fs::path picture = folder / "centroids.png";
-  if (o.k > kMostPictures) notice("centroids.png shows the first " + count_text(kMostPictures) + " centroids");
-  write_png(picture, draw_image_grid(found.centroids.data(), std::min(o.k, kMostPictures),
-                                     {data.height, data.width, data.channels}));
+  const ImageShape shape{data.height, data.width, data.channels};
+  const int drawn = fitting_grid(std::min(o.k, kMostPictures), shape);
+  if (drawn == 0) return;
+  if (o.k > drawn) notice("centroids.png shows the first " + count_text(drawn) + " centroids");
+  write_png(picture, draw_image_grid(found.centroids.data(), drawn, shape));
   facts.set("figures", Json::array({picture.string()}));
 }
 

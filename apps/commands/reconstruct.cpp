@@ -26,13 +26,16 @@ double mean_squared_error(const Matrix& x, const Matrix& y) {
 int run_reconstruct(const ReconstructOptions& options) {
   RunSource source(options);
   const Dataset data = source.load_data();
-  const Matrix images = first_images(data, data.split(options.split), options.n);
+  const Corruption corruption = source.corruption();
+  const bool denoising = corruption.amount > 0;
+  const std::vector<int32_t>& split = data.split(options.split);
+  const int64_t shown = std::min(std::ssize(split), std::ptrdiff_t{options.n});
+  expect_fitting("--n", shown, fitting_reconstructions(shown, source.config(), denoising), source.config());
+  const Matrix images = first_images(data, split, shown);
   if (images.rows < options.n) {
     notice("--n " + std::to_string(options.n) + ": the " + options.split + " split has " + count_text(images.rows) +
            " images; all of them are shown");
   }
-  const Corruption corruption = source.corruption();
-  const bool denoising = corruption.amount > 0;
   Inference& model = source.model();
   const Matrix inputs = denoising ? Corruptor(model.runtime(), source.config().pixels(), corruption,
                                               static_cast<uint32_t>(options.seed))(images)

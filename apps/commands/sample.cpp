@@ -19,6 +19,7 @@ int run_sample(const SampleOptions& options) {
                                   " is an autoencoder, which has no prior to draw codes from; expected a vae "
                                   "(reconstruct and interpolate take both)");
   }
+  expect_fitting("--n", options.n, fitting_images(options.n, source.config()), source.config());
   const Matrix z = standard_normals(options.n, source.config().latent, static_cast<uint32_t>(options.seed));
   const Matrix images = source.model().decode(z);
   const std::filesystem::path path = source.picture("samples-seed-" + std::to_string(options.seed) + ".png");
