@@ -21,7 +21,7 @@ namespace {
 
 constexpr int kPictureImages = 20;
 constexpr int kPictureSamples = 64;
-constexpr int kEvaluationBatch = 500;
+constexpr int kMostEvaluated = 500;  // at once
 
 /// Broken at spaces before "--", for the second column of the header.
 std::string wrapped(const std::string& text) {
@@ -103,7 +103,8 @@ TrainingRun::TrainingRun(Runtime& runtime, const TrainOptions& options, const Da
       runtime_(runtime),
       trainer_(runtime_, dataset.store(), dataset.train, trainer_options(options, dataset, total_steps_)) {
   const Model& model = trainer_.model();
-  EvaluationOptions evaluation = evaluation_options(objective_record(options), kEvaluationBatch, 0);
+  const int batch = rows_of_values(kMostEvaluated, model.config().pixels());
+  EvaluationOptions evaluation = evaluation_options(objective_record(options), batch, 0);
   evaluation.data_memory = options.data_memory.bytes;
   if (!dataset.test.empty()) {
     test_ = std::make_unique<Evaluator>(runtime_, model, dataset.store(), dataset.test, evaluation);

@@ -11,16 +11,17 @@
 #include "kernels/base/error.h"
 #include "kernels/row_reduce.h"
 #include "models/denoising.h"
+#include "models/row_function.h"
 
 namespace hourglass {
 namespace {
 
 // Images and draws of one decode: many draws of few images, because the encoder then costs next to nothing.
-constexpr int kImages = 16;
-constexpr int kDraws = 64;
+constexpr int kMostImages = 16;
+constexpr int kMostDraws = 64;
 
-BatchOptions few_images(BatchOptions options) {
-  options.batch = kImages;
+BatchOptions few_images(BatchOptions options, int pixels) {
+  options.batch = rows_of_values(kMostImages, pixels);
   return options;
 }
 
@@ -32,13 +33,14 @@ ImportanceBound::ImportanceBound(Runtime& runtime, const Model& model, const Sam
     : model_(&model),
       corruption_(corruption),
       samples_(samples),
-      source_(runtime.ctx(), store, split, few_images(options), dtype),
+      source_(runtime.ctx(), store, split, few_images(options, model.config().pixels()), dtype),
       tape_(runtime.ctx(), runtime.arena()),
       first_draw_(runtime.ctx(), sizeof(int32_t), "first draw") {
   if (samples < 1) {
     throw Error(Exit::kUsage, "importance samples: expected at least 1, given " + std::to_string(samples));
   }
-  whole_.draws = std::min(samples, kDraws);
+  const int64_t pixels = model.config().pixels();
+  whole_.draws = std::min(samples, rows_of_values(kMostDraws, pixels * source_.batch()));
   whole_.graph = std::make_unique<StepGraph>(runtime, [this] { record(whole_); });
   rest_.draws = samples % whole_.draws;
   if (rest_.draws) rest_.graph = std::make_unique<StepGraph>(runtime, [this] { record(rest_); });
@@ -59,7 +61,7 @@ void ImportanceBound::record(Chunk& chunk) {
   const int d = model_->config().latent;
   const Var z = gaussian_latent(tape_, concat(tape_, q.mu, q.logvar), noise).z;
   // The same draws under N(0, I) are eps itself.
-  const Var eps = gaussian_latent(tape_, full(tape_, {kImages, 2 * d}, z.dtype, 0), noise).z;
+  const Var eps = gaussian_latent(tape_, full(tape_, {source_.batch(), 2 * d}, z.dtype, 0), noise).z;
   const Var origin = full(tape_, {1, d}, z.dtype, 0);
   chunk.terms.nll = model_->likelihood().nll_per_sample(tape_, model_->decode(tape_, z), batch.x);
   chunk.terms.z_square = squared_error_per_sample(tape_, z, origin);
@@ -84,9 +86,10 @@ std::vector<double> ImportanceBound::log_weights(const Chunk& chunk, double vari
 
 double ImportanceBound::run(double variance, const std::function<void(int64_t)>& report) {
   double total = 0;
-  for (int64_t first = 0; first < source_.size(); first += kImages) {
+  const auto images = static_cast<size_t>(source_.batch());
+  for (int64_t first = 0; first < source_.size(); first += source_.batch()) {
     const int rows = source_.select(first);
-    std::vector<double> largest(kImages, -std::numeric_limits<double>::infinity()), scaled_sum(kImages);
+    std::vector<double> largest(images, -std::numeric_limits<double>::infinity()), scaled_sum(images);
     for (int draw = 0; draw < samples_;) {
       Chunk& chunk = samples_ - draw >= whole_.draws ? whole_ : rest_;
       write_device(tape_.ctx(), first_draw_.as<int32_t>(), draw);

@@ -10,12 +10,14 @@
 
 namespace hourglass {
 
+/// Rows in a batch whose size no option sets: `most`, or as many as 2^21 values make where a row has `values` of them,
+/// and at least 1. Else a small --batch of large images would leave the memory to what only looks at the model.
+int rows_of_values(int most, int64_t values);
+
 /// Works in batches of a fixed size, so that memory and results do not depend on the number of rows. Rows must be
-/// independent of each other in `function`: (kBatch, in) to (kBatch, out), f32 or i32.
+/// independent of each other in `function`: (batch, in) to (batch, out), f32 or i32.
 class RowFunction {
  public:
-  static constexpr int kBatch = 256;
-
   /// `dtype` is that of the input.
   RowFunction(Runtime& runtime, int in, int out, const std::function<Var(Tape&, const Var&)>& function,
               Dtype dtype = Dtype::kF32);
@@ -29,7 +31,7 @@ class RowFunction {
   size_t bytes() const { return graph_.bytes(); }
 
  private:
-  int in_, out_;
+  int in_, out_, batch_;
   Buffer input_;
   Tape tape_;
   Var result_;

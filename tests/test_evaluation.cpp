@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "models/evaluation.h"
+#include "models/row_function.h"
 #include "tests/model_fixture.h"
 #include "tests/small_data.h"
 
@@ -361,6 +362,33 @@ TEST(evaluation, refuses_images_of_another_size_and_empty_splits) {
   expect_error([&] { Evaluator(runtime, trained.trainer.model(), other.store(), other.split, {}); }, Exit::kData,
                {"images of 32 values", "8 x 8 x 1 = 64"});
   expect_error([&] { trained.evaluate({}, {}); }, Exit::kData, {"split is empty"});
+}
+
+/// Where a row has a million values, batches are of two: what they take does not depend on the size of images.
+TEST(evaluation, batches_of_large_images_are_small) {
+  constexpr int kSide = 1024, kRows = 5;
+  constexpr size_t kMost = size_t{128} << 20;
+  Runtime runtime({"cpu", 2});
+  RowFunction twice(runtime, kSide * kSide, kSide * kSide, [](Tape& t, const Var& x) { return scale(t, x, 2); });
+  ASSERT_LE(twice.bytes(), kMost);
+  ModelConfig config;
+  config.height = config.width = kSide;
+  config.hidden = {1};
+  config.latent = 1;
+  Parameters parameters;
+  const auto model = make_model(parameters, config);
+  parameters.allocate(0, runtime.ctx());
+  const SmallData data(3, kSide, kSide);
+  EvaluationOptions e;
+  e.batch = 1;
+  e.iwae_samples = 100;
+  Evaluator evaluator(runtime, *model, data.store(), data.split, e);
+  ASSERT_LE(evaluator.bytes(), kMost);
+
+  Matrix x(kRows, kSide * kSide);
+  for (size_t i = 0; i < x.values.size(); ++i) x.values[i] = static_cast<float>(i % 1009);
+  const Matrix y = twice("twice", x);
+  for (size_t i = 0; i < x.values.size(); i += 997) ASSERT_EQ(y.values[i], 2 * x.values[i]) << i;
 }
 
 }  // namespace
