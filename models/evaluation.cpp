@@ -41,6 +41,27 @@ BatchOptions batch_options(const EvaluationOptions& options, size_t samples) {
 
 }  // namespace
 
+namespace {
+
+double psnr_of(double mse) { return -10 * std::log10(std::max(mse, 1e-10)); }
+
+}  // namespace
+
+Distortion distortion(const Matrix& x, const Matrix& y) {
+  Distortion sums;
+  for (int64_t n = 0; n < x.rows; ++n) {
+    double square = 0;
+    for (int i = 0; i < x.cols; ++i) {
+      const double difference = double{y.row(n)[i]} - double{x.row(n)[i]};
+      square += difference * difference;
+    }
+    sums.mse += square / x.cols;
+    sums.psnr += psnr_of(square / x.cols);
+  }
+  const double n = static_cast<double>(x.rows);
+  return {sums.mse / n, sums.psnr / n};
+}
+
 double Evaluation::Codes::perplexity() const { return hourglass::perplexity(usage); }
 
 int Evaluation::Codes::used() const {
@@ -93,14 +114,13 @@ void Evaluator::add_batch(int rows, Sums& sums) const {
   const std::vector<double> mu = values(terms_.posterior.mu);
   const std::vector<double> noisy = noisy_squared_error_ ? values(noisy_squared_error_) : std::vector<double>();
   const double pixels = model_->config().pixels();
-  const auto psnr = [pixels](double square) { return -10 * std::log10(std::max(square / pixels, 1e-10)); };
   const size_t latent = sums.mu.size();
   for (size_t n = 0; n < static_cast<size_t>(rows); ++n) {
     sums.reconstruction += reconstruction[n];
     sums.kl += kl[n];
     sums.squared_error += squared_error[n];
-    sums.psnr += psnr(squared_error[n]);
-    if (!noisy.empty()) sums.noisy_psnr += psnr(noisy[n]);
+    sums.psnr += psnr_of(squared_error[n] / pixels);
+    if (!noisy.empty()) sums.noisy_psnr += psnr_of(noisy[n] / pixels);
     for (size_t d = 0; d < latent; ++d) {
       sums.mu[d] += mu[n * latent + d];
       sums.mu_square[d] += mu[n * latent + d] * mu[n * latent + d];

@@ -13,6 +13,7 @@
 #include "engine/runtime.h"
 #include "engine/step_graph.h"
 #include "models/denoising.h"
+#include "models/matrix.h"
 #include "models/model.h"
 
 namespace hourglass {
@@ -57,6 +58,12 @@ struct Evaluation {
   double neg_elbo() const { return reconstruction + kl; }
   double elbo() const { return -neg_elbo(); }
 };
+
+/// The mse and the psnr of an Evaluation, of outputs y for images x.
+struct Distortion {
+  double mse = 0, psnr = 0;
+};
+Distortion distortion(const Matrix& x, const Matrix& y);
 
 /// The documented keys, in their order; `prefix` ("test_") is put before each.
 Json to_json(const Evaluation& evaluation, const std::string& prefix = "");

@@ -9,6 +9,7 @@
 #include "apps/run_source.h"
 #include "apps/terminal.h"
 #include "engine/ops.h"
+#include "models/evaluation.h"
 
 namespace hourglass {
 namespace {
@@ -23,22 +24,8 @@ fs::path output_path(const RunSource& source, const EncodeOptions& options) {
 
 struct Encoded {
   Codes codes;
-  double squared_error = 0, psnr = 0;  // sums over the images: of means over pixels
+  Distortion sums;
 };
-
-/// The distortion of one batch, as eval measures it (models/evaluation.h).
-void add_distortion(const Matrix& x, const Matrix& y, Encoded& all) {
-  for (int64_t n = 0; n < x.rows; ++n) {
-    double sum = 0;
-    for (int i = 0; i < x.cols; ++i) {
-      const double difference = static_cast<double>(y.row(n)[i]) - static_cast<double>(x.row(n)[i]);
-      sum += difference * difference;
-    }
-    const double mse = sum / x.cols;
-    all.squared_error += mse;
-    all.psnr += -10 * std::log10(std::max(mse, 1e-10));
-  }
-}
 
 Encoded encode_split(RunSource& source, const Dataset& data, const std::vector<int32_t>& rows,
                      const EncodeOptions& options) {
@@ -51,7 +38,9 @@ Encoded encode_split(RunSource& source, const Dataset& data, const std::vector<i
     x.cols = data.dim();
     x.values = data.images({rows.data() + first, count});
     const Codes codes = encode(source.model(), x);
-    add_distortion(x, decode(source.model(), codes, 0, codes.n), all);
+    const Distortion lost = distortion(x, decode(source.model(), codes, 0, codes.n));
+    all.sums.mse += lost.mse * static_cast<double>(count);
+    all.sums.psnr += lost.psnr * static_cast<double>(count);
     all.codes.append(codes);
     progress.update(all.codes.n, "images");
   }
@@ -88,8 +77,8 @@ int run_encode(const EncodeOptions& options) {
   const double n = static_cast<double>(all.codes.n);
   Json facts = source.facts(data, all.codes.n);
   if (is_quantized(source.model())) add_rate(source.config(), all.codes, facts);
-  facts.set("mse", all.squared_error / n);
-  facts.set("psnr", all.psnr / n);
+  facts.set("mse", all.sums.mse / n);
+  facts.set("psnr", all.sums.psnr / n);
   const Json files = write_codes(path, all.codes, source.model(), facts);
   facts.set("files", files);
   show_facts(options, facts);

@@ -7,28 +7,15 @@
 #include "apps/pictures.h"
 #include "apps/run_source.h"
 #include "apps/terminal.h"
+#include "models/evaluation.h"
 
 namespace hourglass {
-namespace {
-
-/// Mean over pixels and images, on the 0..1 scale.
-double mean_squared_error(const Matrix& x, const Matrix& y) {
-  double sum = 0;
-  for (size_t i = 0; i < x.values.size(); ++i) {
-    const double difference = double{y.values[i]} - double{x.values[i]};
-    sum += difference * difference;
-  }
-  return sum / static_cast<double>(x.values.size());
-}
-
-}  // namespace
-
 int run_reconstruct(const ReconstructOptions& options) {
   RunSource source(options);
   const Dataset data = source.load_data();
   const Corruption corruption = source.corruption();
   const bool denoising = corruption.amount > 0;
-  const std::vector<int32_t>& split = data.split(options.split);
+  const std::vector<int32_t> split = data.split(options.split);
   const int64_t shown = std::min(std::ssize(split), std::ptrdiff_t{options.n});
   expect_fitting("--n", shown, fitting_reconstructions(shown, source.config(), denoising), source.config());
   const Matrix images = first_images(data, split, shown);
@@ -43,10 +30,10 @@ int run_reconstruct(const ReconstructOptions& options) {
   const Matrix outputs = model.reconstruct(inputs);
   const std::filesystem::path path = source.picture("reconstructions-" + options.split + ".png");
   Json facts = source.facts(data, images.rows);
-  facts.set("mse", mean_squared_error(images, outputs));
+  facts.set("mse", distortion(images, outputs).mse);
   if (denoising) {
     write_denoised(path, inputs, outputs, images, source.config());
-    facts.set("noisy_mse", mean_squared_error(images, inputs));
+    facts.set("noisy_mse", distortion(images, inputs).mse);
   } else {
     write_reconstructions(path, images, outputs, source.config());
   }
