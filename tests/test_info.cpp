@@ -10,6 +10,7 @@
 #include "apps/facts.h"
 #include "apps/run_folder.h"
 #include "engine/checkpoint.h"
+#include "engine/io/npy.h"
 
 namespace hourglass {
 namespace {
@@ -89,6 +90,10 @@ TEST_F(InfoTest, DescribesData) {
   EXPECT_EQ(facts.get_string("kind"), "data");
   EXPECT_EQ(facts.get_integer("height"), 16);
   EXPECT_EQ(facts.get_integer("train"), 40);
+  const std::string path = (root_ / "labelled.npy").string();
+  write_npy(path, std::vector<uint8_t>(3 * 4), std::vector<int64_t>{3, 2, 2});
+  write_npy(root_ / "labelled-labels.npy", std::vector<int32_t>{0, 5, 2147483647}, std::vector<int64_t>{3});
+  EXPECT_EQ(info(path).get_integer("classes"), int64_t{1} << 31);
 }
 
 TEST_F(InfoTest, WhatIsNotThereIsAnErrorOfItsKind) {

@@ -74,7 +74,7 @@ Json describe_data(const InfoOptions& options) {
                              {"files", data.files},
                              {"checksum", data.checksum}});
   if (!data.labels.empty()) {
-    const int32_t classes = 1 + *std::max_element(data.labels.begin(), data.labels.end());
+    const int64_t classes = 1 + int64_t{*std::max_element(data.labels.begin(), data.labels.end())};
     facts.set("classes", classes);
     if (!data.label_names.empty()) {
       Json names = Json::array();
