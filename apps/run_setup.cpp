@@ -117,6 +117,11 @@ ModelConfig model_config(const TrainOptions& o, const Dataset& dataset) {
   if (o.encoder.empty() && o.model == "conv-vae") m.encoder = strided_encoder(m.height, m.width);
   if (o.encoder.empty() && o.model == "conv-ae") {
     m.encoder = kPoolingEncoder;
+    if (o.decoder.empty() && (m.height % 4 != 0 || m.width % 4 != 0)) {
+      throw Error(Exit::kUsage, "conv-ae expects images with sides divisible by 4, given " + std::to_string(m.height) +
+                                    " x " + std::to_string(m.width) +
+                                    "; --image-size resizes them, --encoder chooses other layers");
+    }
     if (o.decoder.empty()) m.decoder = kUpsamplingDecoder + std::to_string(m.channels) + " 3";
   }
   if (o.encoder.empty() && o.is_vqvae()) m.encoder = kQuantizedEncoder;
