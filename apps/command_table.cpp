@@ -104,18 +104,18 @@ std::vector<Command> command_table(CommandOptions& o) {
        "the latent codes of images",
        "Writes mu.npy, logvar.npy, labels.npy and embedding.csv to RUN/embedding or --out; for a code of size 2 also "
        "the pictures scatter.png and manifold.png, and with --beside beside.png, those of both runs. The index in the "
-       "table counts all images of the data, training "
-       "images first.",
+       "table counts all images of the data, training images first. embed is for looking at codes, encode for decoding "
+       "them.",
        {"hourglass embed runs/flat --split train", "hourglass embed runs/ae2d --beside runs/vae2d"},
        option_table(o.embed)},
       {"encode",
        "images as codes in a file",
        "Writes an .npy file, of a vqvae the index of each position's code (images, rows, columns), of another model "
-       "the "
-       "latent vectors (images, latent), and beside it a .json file, which decode checks and rate-distortion reads. "
+       "the latent vectors (images, latent), which are the mu.npy of embed, and beside it a .json file, which decode "
+       "checks and rate-distortion reads. "
        "Prints the distortion (mse, psnr), and of a vqvae the rate: bits an image by codes of one length, and by the "
        "entropy of the codes of the split.",
-       {"hourglass encode runs/vqvae", "hourglass encode runs/vqvae --data my-images/ --out codes.npy"},
+       {"hourglass encode runs/vqvae", "hourglass encode runs/vqvae --data my-images/ --split all --out codes.npy"},
        option_table(o.encode)},
       {"decode",
        "codes of a file back to images",

@@ -171,7 +171,7 @@ OptionTable run_table(RunOptions& o, const char* group, OptionTable own, OptionR
           data_dir(o.data_dir),
           cache_dir(o.cache_dir),
           data_memory(o.data_memory),
-          {"split", &o.split, "NAME", "which part of the data", one_of({"test", "train", "val"})},
+          {"split", &o.split, "NAME", "which part of the data", one_of({"test", "train", "val", "all"})},
           device(o.device),
           threads(o.threads),
           batch(o.batch),

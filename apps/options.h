@@ -104,7 +104,7 @@ struct RunOptions {
   std::string data, data_dir;  ///< data empty: what the run was trained on
   std::string cache_dir;       ///< as for training
   MemorySize data_memory;
-  std::string split = "test";  ///< "test", "train" or "val"
+  std::string split = "test";  ///< "test", "train", "val" or "all"
   std::string device = "auto";
   int threads = 0;
   int batch = 500;

@@ -10,7 +10,8 @@ OptionTable option_table(DecodeOptions& o) {
   OptionTable table;
   add(table, "", {run_path(o.run)});
   add(table, "Options",
-      {unset("to be given", {"codes", &o.codes, "FILE.npy", "what encode wrote"}),
+      {unset("to be given",
+             {"codes", &o.codes, "FILE.npy", "what encode wrote, or latent vectors of your own: floats (n, latent)"}),
        unset("RUN/decoded", {"out", &o.out, "FOLDER|FILE.npy", "where the images are written"}),
        device(o.device),
        threads(o.threads),
@@ -24,7 +25,7 @@ OptionTable option_table(RateDistortionOptions& o) {
   OptionTable table;
   add(table, "", {positional({"folder", &o.folder, "FOLDER", "whose subfolders are runs", {}, Role::kCommandLine})});
   add(table, "Options",
-      {{"split", &o.split, "NAME", "the split that was encoded", one_of({"test", "train", "val"})},
+      {{"split", &o.split, "NAME", "the split that was encoded", one_of({"test", "train", "val", "all"})},
        unset("FOLDER/rate-distortion.png", {"out", &o.out, "FILE.png", "where the picture is written"}),
        json(o.json),
        {"quiet", &o.quiet, "", "no output but what --json prints"}});

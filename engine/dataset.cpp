@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <numeric>
 
 #include "engine/buffer.h"
 #include "engine/dataset_files.h"
@@ -134,17 +135,19 @@ void check_options(const DataOptions& options) {
 
 }  // namespace
 
-const std::vector<int32_t>& Dataset::split(const std::string& which) const {
+std::vector<int32_t> Dataset::split(const std::string& which) const {
+  if (which == "all") {
+    std::vector<int32_t> rows(static_cast<size_t>(size()));
+    std::iota(rows.begin(), rows.end(), 0);
+    return rows;
+  }
   const std::vector<int32_t>* rows = which == "train"  ? &train
                                      : which == "val"  ? &val
                                      : which == "test" ? &test
                                                        : nullptr;
-  if (!rows) throw Error(Exit::kUsage, "--split: expected train, val or test, got " + which);
+  if (!rows) throw Error(Exit::kUsage, "--split: expected train, val, test or all, got " + which);
   if (rows->empty()) {
-    throw Error(Exit::kData, name + ": the " + which + " split is empty" +
-                                 (which == "val"    ? " (--val-fraction makes one)"
-                                  : which == "test" ? " (--test-fraction makes one)"
-                                                    : ""));
+    throw Error(Exit::kData, name + ": the " + which + " split is empty (--split all takes all of the data)");
   }
   return *rows;
 }

@@ -42,8 +42,8 @@ struct Dataset {
   /// Null for samples that stay in a file.
   const void* data() const;
 
-  /// The list of "train", "val" or "test". Error(kUsage) for another name; Error(kData) if it is empty.
-  const std::vector<int32_t>& split(const std::string& which) const;
+  /// The list of "train", "val", "test" or "all". Error(kUsage) for another name; Error(kData) if it is empty.
+  std::vector<int32_t> split(const std::string& which) const;
 
   /// Rows as float, scaled to 0..1 if stored as u8: (rows.size(), H, W, C), for pictures.
   std::vector<float> images(std::span<const int32_t> rows) const;

@@ -73,7 +73,7 @@ void check_values(const Dataset& data, std::span<const float> values, bool unit_
                         std::to_string(bad / data.dim()) + " is " + std::to_string(v);
   if (!std::isfinite(v)) throw Error(Exit::kData, message + "; expected finite values");
   throw Error(Exit::kData, message + "; expected values within 0..1 (" + (v > 1 ? "store 0..255 as uint8, or " : "") +
-                               "use --likelihood gaussian, without --binarize and --corrupt)");
+                               "a run of --likelihood gaussian without --binarize and --corrupt takes others)");
 }
 
 // Appends an array's samples to the data set; the first array decides shape and element type.

@@ -312,7 +312,9 @@ TEST_F(Commands, EmbedDrawsTwoRunsSideBySide) {
 TEST_F(Commands, WhatDoesNotFitIsRefused) {
   expect_refused({"sample", at("ae")}, Exit::kUsage, {"vae"});
   expect_refused({"eval", at("none")}, Exit::kCheckpoint, {at("none")});
-  expect_refused({"eval", at("vae"), "--split", "val"}, Exit::kData, {"val"});
+  expect_refused({"eval", at("vae"), "--split", "val"}, Exit::kData, {"the val split is empty", "--split all"});
+  expect_refused({"train", "conv-ae", "--data", "shapes:30:200", "--quiet", "--out", at("odd")}, Exit::kUsage,
+                 {"sides divisible by 4", "30 x 30", "--image-size", "--encoder"});
   expect_refused({"eval", at("vae"), "--data", "shapes:16:100"}, Exit::kData, {"12 x 12 x 1", "16 x 16 x 1"});
   expect_refused({"eval", at("vae"), "--device", "cuda:99"}, Exit::kDevice, {"cuda"});
   expect_refused({"train", "vae", "--data", "shapes:12:320", "--out", at("vae")}, Exit::kUsage,
@@ -328,6 +330,13 @@ TEST_F(Commands, OwnDataAreSplitAsInTrainingAndChangesAreRefused) {
                             "none", "--latent", "2", "--test-fraction", "0.2", "--quiet", "--out", at("own")}),
             0);
   EXPECT_EQ(answer({"eval", at("own")}).get_integer("n"), 20) << "the fifth that training has not seen";
+  for (const char* command : {"eval", "encode", "embed", "reconstruct", "interpolate"}) {
+    std::vector<std::string> words = {command, at("own"), "--split", "all"};
+    if (words[0] == "reconstruct") words.insert(words.end(), {"--n", "200"});
+    if (words[0] == "interpolate") words.insert(words.end(), {"--pairs", "50"});
+    EXPECT_EQ(answer(words).get_integer("n"), 100) << command;
+  }
+  EXPECT_EQ(read_npy(at("own/codes/codes-all.npy")).shape[0], 100);
   pixels[0] ^= 1;
   write_npy(root_ / "own.npy", pixels, shape);
   expect_refused({"eval", at("own")}, Exit::kData, {at("own.npy"), "changed", at("own"), "--data"});

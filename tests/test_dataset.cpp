@@ -144,9 +144,10 @@ TEST(Dataset, SplitsAreAKeyedPermutation) {
   // Not a block of neighbors: the mean row is that of a uniform choice, within five standard deviations.
   const double mean = std::accumulate(data.test.begin(), data.test.end(), 0.0) / 250;
   EXPECT_NEAR(mean, 499.5, 5 * 289 / std::sqrt(250.0));
-  EXPECT_EQ(&data.split("val"), &data.val);
+  EXPECT_EQ(data.split("val"), data.val);
+  EXPECT_EQ(std::ssize(data.split("all")), data.size());
   expect_error([&] { data.split("tset"); }, Exit::kUsage, {"--split", "tset"});
-  expect_error([&] { load(folder / "a.npy").split("val"); }, Exit::kData, {"val", "--val-fraction"});
+  expect_error([&] { load(folder / "a.npy").split("val"); }, Exit::kData, {"val", "--split all"});
 }
 
 TEST(Dataset, OptionsOutOfRange) {

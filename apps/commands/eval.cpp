@@ -81,7 +81,7 @@ int run_eval(const EvalOptions& options) {
   EvaluationOptions how = evaluation_options(source.objective(), options.batch, static_cast<uint32_t>(options.seed));
   how.data_memory = options.data_memory.bytes;
   how.iwae_samples = options.iwae_samples;
-  const std::vector<int32_t>& split = data.split(options.split);
+  const std::vector<int32_t> split = data.split(options.split);
   Evaluator evaluator = with_memory_hint(
       [&] { return Evaluator(source.model().runtime(), source.model().model(), data.store(), split, how); });
   Progress progress(!options.quiet, "eval", evaluator.work());

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <numeric>
 #include <set>
 
 #include "apps/commands.h"
@@ -46,9 +45,7 @@ Dataset load(const KMeansCommandOptions& o) {
 
 /// The rows to cluster: of a split, or all; the first --limit of them.
 std::vector<int32_t> chosen_rows(const Dataset& data, const KMeansCommandOptions& o) {
-  std::vector<int32_t> rows(static_cast<size_t>(data.size()));
-  std::iota(rows.begin(), rows.end(), 0);
-  if (o.split != "all") rows = data.split(o.split);
+  std::vector<int32_t> rows = data.split(o.split);
   if (o.limit > 0 && static_cast<size_t>(o.limit) < rows.size()) rows.resize(static_cast<size_t>(o.limit));
   if (static_cast<size_t>(o.k) > rows.size()) {
     throw Error(Exit::kUsage, "--k " + std::to_string(o.k) + ": expected at most one cluster a row, and there are " +
