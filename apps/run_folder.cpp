@@ -100,13 +100,6 @@ std::optional<Json> RunFolder::summary() const {
   return Json::parse(read_text_file(path, Exit::kCheckpoint, kMaxJsonBytes), path.string(), Exit::kCheckpoint);
 }
 
-Json RunFolder::run_record() const {
-  const fs::path path = path_ / "run.json";
-  std::error_code ignored;
-  if (!fs::exists(path, ignored)) return {};
-  return Json::parse(read_text_file(path, Exit::kCheckpoint, kMaxJsonBytes), path.string(), Exit::kCheckpoint);
-}
-
 void RunFolder::write_record(const Json& record) {
   Json marked = Json::object({{"program", "hourglass"}});
   for (const JsonMember& member : record.members()) marked.set(member.key, member.value);

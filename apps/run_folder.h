@@ -41,8 +41,6 @@ class RunFolder {
   bool has_checkpoint() const;
   /// The run ended: its summary.json, which is removed when training goes on.
   std::optional<Json> summary() const;
-  /// What run.json says; of a new run no more than "program".
-  Json run_record() const;
 
   // Each replaces its file atomically.
   void write_record(const Json& record);  ///< run.json; adds "program": "hourglass"

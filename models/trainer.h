@@ -80,7 +80,6 @@ class Trainer {
   /// Whether the samples are brought to the device batch by batch (BatchOptions::data_memory).
   bool streams() const { return source_.streams(); }
   int64_t steps_per_epoch() const { return source_.batches_per_epoch(); }
-  double learning_rate() const { return options_.lr.at(step()); }
   double beta() const { return beta_at(step()); }
 
   /// The log since the last call, which closes the window.
