@@ -198,7 +198,7 @@ EvaluationOptions evaluation_options(const Json& objective, int batch, uint32_t 
   e.seed = seed;
   e.beta = objective.get_number("beta");
   e.binarize = binarization_of(objective.get_string("binarize"));
-  if (const Json* corrupt = objective.find("corrupt")) e.corruption = parse_corruption("corrupt", corrupt->as_string());
+  e.corruption = parse_corruption("corrupt", objective.get_string("corrupt"));
   return e;
 }
 

@@ -38,15 +38,12 @@ Dataset RunSource::load_data() const {
   DataOptions data;
   data.spec = options_.data.empty() ? trained_on : options_.data;
   data.data_dir = options_.data_dir;
-  // Older records have a number, and neither crop nor channels.
-  const Json& size = record.at("image_size");
-  if (size.is_integer()) {
-    data.image_size = static_cast<int>(size.as_integer());
-  } else if (!parse_image_size(size.as_string(), data.image_size)) {
-    throw Error(Exit::kCheckpoint, options_.run + ": image_size: expected N or HxW, given " + size.as_string());
+  const std::string& size = record.get_string("image_size");
+  if (!parse_image_size(size, data.image_size)) {
+    throw Error(Exit::kCheckpoint, options_.run + ": image_size: expected N or HxW, given " + size);
   }
-  if (const Json* crop = record.find("crop")) data.crop = crop_of(crop->as_string());
-  if (const Json* channels = record.find("channels_option")) data.channels = channels_of(channels->as_string());
+  data.crop = crop_of(record.get_string("crop"));
+  data.channels = channels_of(record.get_string("channels_option"));
   data.cache_dir = cache_folder(options_.cache_dir, run_folder());
   data.threads = options_.threads;
   data.data_memory = options_.data_memory.bytes;
@@ -93,11 +90,7 @@ fs::path RunSource::picture(const std::string& name) const {
   return out;
 }
 
-Corruption RunSource::corruption() const {
-  const Json record = objective();
-  const Json* corrupt = record.find("corrupt");
-  return corrupt ? parse_corruption("corrupt", corrupt->as_string()) : Corruption{};
-}
+Corruption RunSource::corruption() const { return parse_corruption("corrupt", objective().get_string("corrupt")); }
 
 Json RunSource::facts() const {
   return Json::object(

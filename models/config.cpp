@@ -195,12 +195,9 @@ ModelConfig model_config_from_json(const Json& json) {
     if (value < 1 || value > kMostUnits) unknown("hidden", std::to_string(value));
     c.hidden.push_back(static_cast<int>(value));
   }
-  if (json.find("encoder")) {  // since convolutions are there
-    c.encoder = json.get_string("encoder");
-    c.decoder = json.get_string("decoder");
-    c.spatial_code = json.get_bool("spatial_code");
-    if (json.find("optimal_sigma")) c.optimal_sigma = json.get_bool("optimal_sigma");
-  }
+  c.encoder = json.get_string("encoder");
+  c.decoder = json.get_string("decoder");
+  c.spatial_code = json.get_bool("spatial_code");
   if (c.kind == ModelKind::kVqVae) {
     QuantizerConfig& q = c.quantizer;
     q.codes = integer("codebook_size");
@@ -220,6 +217,7 @@ ModelConfig model_config_from_json(const Json& json) {
   c.likelihood = *kind;
   c.sigma = json.get_number("sigma");
   c.learned_sigma = json.get_bool("learned_sigma");
+  c.optimal_sigma = json.get_bool("optimal_sigma");
   c.tied_weights = json.get_bool("tied_weights");
   try {
     c.check();

@@ -27,16 +27,12 @@ Json metadata_value(const std::string& text) {
 Json describe_checkpoint(const fs::path& path, const SafetensorsFile& file) {
   Json facts = Json::object({{"checkpoint", path.string()}});
   for (const auto& [key, text] : file.metadata()) facts.set(key, metadata_value(text));
-  int64_t elements = 0, bytes = 0;
+  int64_t bytes = 0;
   Json tensors = Json::object();
   for (const SafetensorsView& tensor : file.tensors()) {
-    const int64_t size = static_cast<int64_t>(tensor.bytes.size());
-    if (tensor.name.rfind("model/", 0) == 0) elements += size / static_cast<int64_t>(element_bytes(tensor.type));
-    bytes += size;
+    bytes += static_cast<int64_t>(tensor.bytes.size());
     tensors.set(tensor.name, std::string(element_name(tensor.type)) + " " + shape_text(tensor.shape));
   }
-  // Since a model keeps states beside its parameters, the checkpoint says how many of its numbers are trained.
-  if (!facts.find("parameters")) facts.set("parameters", elements);
   facts.set("bytes", bytes);
   facts.set("tensors", tensors);
   return facts;
