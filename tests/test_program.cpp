@@ -106,7 +106,7 @@ TEST_F(ProgramTest, UsageErrorsExitWith2) {
                  {"train", "vae", "--data", "shapes:16:600", "--batch", "1000", "--out", at("new")});
   expect_refused(2, {"prior", at("ae")}, {"sample", at("ae")});
   expect_refused(2, {"--iwae-samples", at("ae")}, {"eval", at("ae"), "--iwae-samples", "5"});
-  expect_refused(2, {"--split", "all"}, {"eval", at("vae"), "--split", "all"});
+  expect_refused(2, {"--split", "every"}, {"eval", at("vae"), "--split", "every"});
   expect_refused(2, {"RUN"}, {"eval"});
   EXPECT_FALSE(fs::exists(at("new"))) << "a refused run leaves no folder";
 }
@@ -126,7 +126,7 @@ TEST_F(ProgramTest, AFolderOfOthersIsNeverOverwritten) {
 TEST_F(ProgramTest, DataErrorsExitWith3) {
   expect_refused(3, {at("none")}, {"train", "vae", "--data", at("none"), "--out", at("new")});
   expect_refused(3, {"16 x 16 x 1", "20 x 20 x 1", at("vae")}, {"eval", at("vae"), "--data", "shapes:20:100"});
-  expect_refused(3, {"val", "--val-fraction"}, {"embed", at("vae"), "--split", "val"});
+  expect_refused(3, {"val", "--split all"}, {"embed", at("vae"), "--split", "val"});
   EXPECT_FALSE(fs::exists(at("new")));
 }
 
