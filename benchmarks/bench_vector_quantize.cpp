@@ -13,16 +13,15 @@ int main(int argc, char** argv) {
     const int64_t n = int64_t{s.N} * s.D, codes = int64_t{s.K} * s.D;
     const double elements = static_cast<double>(n), of_codes = static_cast<double>(codes);
     const std::string shape = extents({s.N, s.D, s.K});
-    // Everything after the index: sorting, counting, gather, both losses with their gradients.
+    // Everything after the index: sorting, gather, both losses with their gradients.
     add_forms({"vector_quantize", shape, nullptr}, {.elements = 4 * elements + 2 * of_codes}, [=](auto lane) {
       return [=, x = values<float>(lane, n), codebook = values<float>(lane, codes, 2),
               index = values<int32_t>(lane, s.N, 3, 0, s.K - 1), offsets = zeros<int32_t>(lane, s.K + 1),
               order = zeros<int32_t>(lane, s.N), quantized = zeros<float>(lane, n), dx = zeros<float>(lane, n),
-              dcodebook = zeros<float>(lane, codes), value = zeros<float>(lane, 2), usage = zeros<int64_t>(lane, s.K),
+              dcodebook = zeros<float>(lane, codes), value = zeros<float>(lane, 2),
               scratch = zeros<char>(lane, static_cast<int64_t>(sort_by_code_scratch_bytes(lane, s)))] {
         BENCH_OP(vector_quantize_forward)(lane, s, codebook.data(), index.data(), quantized.data());
         sort_by_code(lane, s, index.data(), scratch.data(), offsets.data(), order.data());
-        add_code_usage(lane, s, CodeRows{offsets.data(), order.data()}, usage.data());
         BENCH_OP(commitment_loss)
         (lane, s, x.data(), quantized.data(), Weight{}, Grad{value.data()}, Grad{dx.data()});
         BENCH_OP(codebook_loss)

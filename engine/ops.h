@@ -238,8 +238,6 @@ class EmaCodebook {
   Leaf *step_counts_, *step_sums_;
 };
 
-/// usage (K, int64, device memory) += how often each code was chosen.
-void add_code_usage(Tape& tape, const Var& index, int K, int64_t* usage);
 /// usage (K, int64, device memory) += `counts`, a statistic of K numbers of `dtype`, when the step commits.
 void add_code_counts_on_commit(Tape& tape, const Leaf* counts, Dtype dtype, int K, int64_t* usage);
 /// exp of the entropy of how often codes are used, 1 (one code) to K (all alike); 0 without any use.

@@ -131,11 +131,6 @@ void sort_by_code(const Context&, VectorQuantizeShape s, const int32_t* index, v
   offsets[0] = 0;
 }
 
-void add_code_usage(const Context&, VectorQuantizeShape s, CodeRows rows, int64_t* usage) {
-  check_vector_quantize("add_code_usage", s);
-  for (int64_t k = 0; k < s.K; ++k) usage[k] += rows.offsets[k + 1] - rows.offsets[k];
-}
-
 template <class T>
 void add_code_counts(const Context&, VectorQuantizeShape s, const T* counts, const Fault* fault, int64_t* usage) {
   check_vector_quantize("add_code_counts", s);

@@ -228,11 +228,6 @@ __global__ void __launch_bounds__(kSortThreads)
 }
 
 __global__ void __launch_bounds__(kScanThreads)
-    code_usage_elementwise_kernel(int K, const int32_t* offsets, int64_t* usage) {
-  for (int64_t k = gpu::global_thread(); k < K; k += gpu::grid_threads()) usage[k] += offsets[k + 1] - offsets[k];
-}
-
-__global__ void __launch_bounds__(kScanThreads)
     code_counts_elementwise_kernel(int K, const float* counts, const Fault* fault, int64_t* usage) {
   if (fault && fault->code != 0) return;
   for (int64_t k = gpu::global_thread(); k < K; k += gpu::grid_threads()) usage[k] += static_cast<int64_t>(counts[k]);
@@ -309,13 +304,6 @@ void sort_by_code(const Context& ctx, VectorQuantizeShape s, const int32_t* inde
   gpu::launch(count_codes_kernel, cut.blocks, kSortThreads, 0, gpu::stream(ctx), s, cut, index, table);
   gpu::launch(place_codes_kernel, 1, kScanThreads, 0, gpu::stream(ctx), s, cut, table, offsets);
   gpu::launch(sort_codes_kernel, cut.blocks, kSortThreads, 0, gpu::stream(ctx), s, cut, index, table, order);
-}
-
-void add_code_usage(const Context& ctx, VectorQuantizeShape s, CodeRows rows, int64_t* usage) {
-  check_vector_quantize("add_code_usage", s);
-  if (s.K == 0) return;
-  gpu::launch(code_usage_elementwise_kernel, usage_blocks(s), kScanThreads, 0, gpu::stream(ctx), s.K, rows.offsets,
-              usage);
 }
 
 template <class T>

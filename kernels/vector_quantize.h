@@ -70,9 +70,6 @@ size_t sort_by_code_scratch_bytes(const Context& ctx, VectorQuantizeShape s);
 void sort_by_code(const Context& ctx, VectorQuantizeShape s, const int32_t* index, void* scratch, int32_t* offsets,
                   int32_t* order);
 
-/// usage[k] += the rows of code k: how often each code was used over a split.
-void add_code_usage(const Context& ctx, VectorQuantizeShape s, CodeRows rows, int64_t* usage);
-
 /// usage[k] += counts[k], which are whole numbers: the counts of a step, once it commits. Does nothing while the fault
 /// (null: none) is set.
 template <class T>
@@ -98,7 +95,6 @@ void code_sums(const Context& ctx, VectorQuantizeShape s, const T* x, CodeRows r
 size_t sort_by_code_scratch_bytes(const Context& ctx, VectorQuantizeShape s);
 void sort_by_code(const Context& ctx, VectorQuantizeShape s, const int32_t* index, void* scratch, int32_t* offsets,
                   int32_t* order);
-void add_code_usage(const Context& ctx, VectorQuantizeShape s, CodeRows rows, int64_t* usage);
 template <class T>
 void add_code_counts(const Context& ctx, VectorQuantizeShape s, const T* counts, const Fault* fault, int64_t* usage);
 

@@ -118,17 +118,6 @@ TEST_F(VectorQuantizeCuda, SumsOfManyRowsDoNotDrift) {
   for (float sum : sums) EXPECT_NEAR(static_cast<double>(sum) / s.N, value, 1e-6 * value);
 }
 
-TEST_F(VectorQuantizeCuda, CountsUsage) {
-  const VectorQuantizeShape s{4, 1, 3};
-  const DeviceArray<int32_t> offsets(std::vector<int32_t>{0, 1, 1, 4});
-  const auto got = on_cuda([&](const Context& ctx) {
-    DeviceArray<int64_t> usage(std::vector<int64_t>{0, 10, int64_t{1} << 40});
-    cuda::add_code_usage(ctx, s, {offsets.data(), nullptr}, usage.data());
-    return usage.values();
-  });
-  EXPECT_EQ(got, (std::vector<int64_t>{1, 10, (int64_t{1} << 40) + 3}));
-}
-
 TEST_F(VectorQuantizeCuda, AddsCountsUnlessTheStepIsRefused) {
   const VectorQuantizeShape s{4, 1, 3};
   const DeviceArray<float> counts(std::vector<float>{1, 0, 3});

@@ -175,12 +175,6 @@ Quantized EmaCodebook::quantize(Tape& tape, const Var& x, const Noise& restart, 
   return result;
 }
 
-void add_code_usage(Tape& tape, const Var& index, int K, int64_t* usage) {
-  const SortedCodes sorted = sort_by_code(tape, index, K);
-  const VectorQuantizeShape s{static_cast<int>(index.shape.elements()), 0, K};
-  dispatch_wide(tape.ctx(), Dtype::kF32, [&](auto lane) { add_code_usage(lane, s, rows_of(sorted), usage); });
-}
-
 void add_code_counts_on_commit(Tape& tape, const Leaf* counts, Dtype dtype, int K, int64_t* usage) {
   const void* const added = counts->grad;
   tape.on_commit([added, dtype, K, usage](const Commit& commit) {
