@@ -175,7 +175,7 @@ int64_t total_steps(const TrainOptions& o, const Dataset& dataset) {
 
 Json data_record(const TrainOptions& o, const Dataset& d) {
   Json record = Json::object();
-  record.set("data", is_data_path(o.data) ? std::filesystem::absolute(o.data).lexically_normal().string() : o.data);
+  record.set("data", located(o.data));
   record.set("image_size", to_text(o.image_size)).set("crop", o.crop).set("channels_option", o.channels);
   record.set("test_fraction", o.test_fraction);
   record.set("val_fraction", o.val_fraction);

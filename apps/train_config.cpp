@@ -2,6 +2,7 @@
 #include "apps/train_config.h"
 
 #include "apps/config_file.h"
+#include "engine/dataset.h"
 #include "kernels/base/error.h"
 #include "models/denoising.h"
 
@@ -85,10 +86,12 @@ std::set<std::string> apply_config_file(const fs::path& path, const std::string&
 
 namespace {
 
-/// f(row) for each option that a run stores and that has a value, in the order of the help.
+/// f(row) for each option that a run stores and that has a value, in the order of the help. The data as from any
+/// folder.
 template <class F>
 void for_each_stored(const TrainOptions& options, F&& f) {
   TrainOptions initial, copy = options;
+  copy.data = located(copy.data);
   const OptionTable before = option_table(initial), now = option_table(copy);
   for (size_t i = 0; i < now.size(); ++i) {
     const bool stored = now[i].role == Role::kRun || now[i].role == Role::kMayDiffer;

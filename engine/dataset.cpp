@@ -184,15 +184,17 @@ bool is_shapes(const std::string& spec) { return spec == "shapes" || spec.starts
 
 }  // namespace
 
-bool is_data_path(const std::string& spec) { return !is_named_dataset(spec) && !is_shapes(spec); }
+std::string located(const std::string& spec) {
+  return is_named_dataset(spec) || is_shapes(spec) ? spec : fs::absolute(spec).lexically_normal().string();
+}
 
 Dataset load_dataset(const DataOptions& given) {
   DataOptions options = given;
   check_options(options);
   if (options.memory_limit == 0) options.memory_limit = static_cast<int64_t>(available_memory() / 2);
-  Dataset data = is_data_path(options.spec) ? load_path(options)
-                 : is_shapes(options.spec)  ? load_shapes(options)
-                                            : load_named(options);
+  Dataset data = is_named_dataset(options.spec) ? load_named(options)
+                 : is_shapes(options.spec)      ? load_shapes(options)
+                                                : load_path(options);
   data.name = options.spec;
   split_samples(data, options);
   return data;

@@ -78,8 +78,8 @@ struct DataOptions {
 ///   kDevice  larger than memory allows, with both sizes
 Dataset load_dataset(const DataOptions& options);
 
-/// Whether DataOptions::spec is read as a path: a name never is, whatever lies in the current folder.
-bool is_data_path(const std::string& spec);
+/// A DataOptions::spec that means the same in any folder: a path is made absolute, a name stays, whatever is called so.
+std::string located(const std::string& spec);
 
 /// What to download and where to put it: the files of a named data set, their checksums, the folder.
 std::string missing_dataset_text(const std::string& name);

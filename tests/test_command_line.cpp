@@ -276,7 +276,7 @@ TEST_F(CommandLine, EveryPrefixAndBitFlipOfAConfigFileIsReadOrRefused) {
 std::vector<std::string> values_of(const OptionRow& row) {
   if (!row.accepts.words.empty()) return row.accepts.words;
   if (row.is_flag()) return {"true", "false"};
-  if (std::holds_alternative<std::string*>(row.field)) return {"a \"quoted\\ # text\x01\x7f", "k\xc3\xa4se", "3"};
+  if (std::holds_alternative<std::string*>(row.field)) return {"/a \"quoted\\ # text\x01\x7f", "/k\xc3\xa4se", "mnist"};
   if (std::holds_alternative<std::vector<int>*>(row.field)) return {"7,5", "7", "none"};
   if (std::holds_alternative<Sigma*>(row.field)) return {"learned", "optimal", "0.25"};
   if (std::holds_alternative<Duration*>(row.field)) return {"91s", "10m", "2h", "0.5s"};

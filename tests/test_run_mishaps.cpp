@@ -105,14 +105,16 @@ TEST_F(RunMishaps, TheChecksumSaysWhetherDataAreTheSame) {
   fs::current_path(folder_.path());
   expect_exit(train({"--data", "data.npy", "--epochs", "1", "--keep", "3"}), 0);
   fs::current_path(before);
+  expect_exit(resume({"--epochs", "2"}), 0);
+  expect_exit(run({"train", "--quiet", "--config", at("run/config.toml"), "--out", at("again")}), 0);
   fs::create_directories(at("moved"));
   fs::rename(at("data.npy"), at("moved/data.npy"));
-  expect_exit(resume({"--epochs", "2"}), 3, {"data.npy", "no such file"});
-  expect_exit(resume({"--epochs", "2", "--data", at("moved/data.npy"), "--keep", "1"}), 0);
+  expect_exit(resume({"--epochs", "3"}), 3, {at("data.npy"), "no such file"});
+  expect_exit(resume({"--epochs", "3", "--data", at("moved/data.npy"), "--keep", "1"}), 0);
   EXPECT_EQ(checkpoints_of(at("run")).size(), 1u) << "a full disk asks for fewer";
-  expect_exit(resume({"--epochs", "3"}), 0);
+  expect_exit(resume({"--epochs", "4"}), 0);
   expect_exit(run({"eval", at("run"), "--quiet"}), 0);
-  expect_exit(resume({"--epochs", "4", "--data", "shapes:8:100"}), 3, {"changed", "shapes:8:100"});
+  expect_exit(resume({"--epochs", "5", "--data", "shapes:8:100"}), 3, {"changed", "shapes:8:100"});
 }
 
 TEST_F(RunMishaps, WithoutASoundLatestTheNewestIsTaken) {
