@@ -11,15 +11,16 @@
 namespace hourglass {
 namespace {
 
-/// The configuration in a checkpoint; what is wrong with it names the file.
-ModelConfig stored_config(const FoundCheckpoint& found) {
+/// The model that a checkpoint describes; what is wrong with it names the file.
+std::unique_ptr<Model> stored_model(Parameters& parameters, const FoundCheckpoint& found) {
   const std::string file = found.path.string() + ": ";
   const Json json = Json::parse(found.file.metadata("model"), file + "model", Exit::kCheckpoint);
   try {
-    return model_config_from_json(json);
+    return make_model(parameters, model_config_from_json(json));
   } catch (const Error& error) {
     const std::string message = error.what();
-    throw Error(error.exit(), message.starts_with(file) ? message : file + message);
+    const Exit exit = error.exit() == Exit::kUsage ? Exit::kCheckpoint : error.exit();
+    throw Error(exit, message.starts_with(file) ? message : file + message);
   }
 }
 
@@ -28,8 +29,8 @@ ModelConfig stored_config(const FoundCheckpoint& found) {
 struct Inference::State {
   State(FoundCheckpoint found, const RuntimeOptions& options)
       : runtime(options), checkpoint(found.path), metadata(found.file.metadata()), notices(std::move(found.notices)) {
-    const ModelConfig config = stored_config(found);
-    model = make_model(parameters, config);
+    model = stored_model(parameters, found);
+    const ModelConfig& config = model->config();
     parameters.allocate(0, runtime.ctx());
     restore(found.file, model_tensors(parameters), runtime.ctx());
     encode = std::make_unique<RowFunction>(runtime, config.pixels(), config.latent,

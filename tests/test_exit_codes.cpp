@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "engine/checkpoint.h"
+#include "engine/io/json.h"
 #include "engine/io/npy.h"
 #include "engine/io/png.h"
 #include "tests/file_checks.h"
@@ -201,6 +202,25 @@ TEST_F(ExitCodes, Checkpoint7ForeignNewerOrOfAnotherModel) {
   expect_refused(run({"eval", at("other.safetensors")}), 7, {at("other.safetensors")});
   write_text("config.toml", "[train]\n");
   expect_refused(run({"eval", at("config.toml")}), 7, {at("config.toml")});
+}
+
+TEST_F(ExitCodes, Checkpoint7OfAModelThatCannotBe) {
+  ASSERT_EQ(train("shapes:8:100").exit, 0);
+  const SafetensorsFile file = open_checkpoint(checkpoints_of(at("run")).front());
+  const auto refuse = [&](const char* hidden, const Words& parts) {
+    Json model = Json::parse(file.metadata("model"), "model");
+    model.set("model", "ae").set("hidden", Json::parse(hidden, "hidden")).set("decoder", "dense 64");
+    model.set("latent", 64).set("spatial_code", true);
+    StringMap metadata = file.metadata();
+    metadata["model"] = model.dump();
+    float weight[2] = {};
+    save_checkpoint(at("bad.safetensors"), {{"model/weight", ElementType::kF32, {2}, weight}}, metadata);
+    for (const char* command : {"eval", "reconstruct"}) {
+      expect_refused(run({command, at("bad.safetensors")}), 7, parts);
+    }
+  };
+  refuse("[]", {at("bad.safetensors"), "--hidden", "none"});
+  refuse("[67108864, 67108864, 64]", {at("bad.safetensors"), "2^48", "67108864"});
 }
 
 }  // namespace
