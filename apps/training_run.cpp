@@ -22,6 +22,7 @@ namespace {
 constexpr int kPictureImages = 20;
 constexpr int kPictureSamples = 64;
 constexpr int kMostEvaluated = 500;  // at once
+constexpr int kFirstSteps = 3;       // load kernels and choose plans, the third is captured: no rate is told of them
 
 /// Broken at spaces before "--", for the second column of the header.
 std::string wrapped(const std::string& text) {
@@ -194,16 +195,23 @@ int64_t TrainingRun::next_stop() const {
 }
 
 void TrainingRun::train_to(int64_t step, Progress& progress) {
-  while (trainer_.step() < step && !caught_signal() && !time_is_up()) {
-    // Short enough that a signal or the time limit is seen at once, long enough to cost nothing.
-    const int64_t chunk = std::clamp<int64_t>(2048 / options_.batch, 1, step - trainer_.step());
+  // Short enough that a signal or the time limit is seen at once; long enough that a device seldom waits for the host.
+  constexpr double kLook = 20e-3;
+  for (int64_t at = trainer_.step(); at < step && !caught_signal() && !time_is_up(); at = trainer_.step()) {
+    const int64_t chunk = std::min(chunk_, step - at);
     const auto from = Clock::now();
     trainer_.run(chunk);
     const double took = std::chrono::duration<double>(Clock::now() - from).count();
     train_seconds_ += took;
     epoch_seconds_ += took;
     window_seconds_ += took;
-    progress.update(trainer_.step(), progress_text_);
+    if (at >= start_step_ + kFirstSteps + options_.profile) {
+      timed_seconds_ += took;
+      timed_steps_ += chunk;
+    }
+    if (took < kLook / 2 && chunk == chunk_) chunk_ *= 2;
+    if (took > kLook) chunk_ = std::max<int64_t>(1, chunk_ / 2);
+    progress.update(at + chunk, progress_text_);
   }
 }
 
@@ -309,7 +317,6 @@ void TrainingRun::draw(RunFolder& folder) {
 Stop TrainingRun::run(RunFolder& folder) {
   Progress progress(!options_.quiet, options_.model, total_steps_);
   start_step_ = trainer_.step();
-  const double seconds_before = train_seconds_;
   while (!finished() && !caught_signal() && !time_is_up()) {
     const int64_t stop = next_stop();
     train_to(stop, progress);
@@ -326,9 +333,9 @@ Stop TrainingRun::run(RunFolder& folder) {
   }
   progress.clear();
   const Stop why = finished() ? Stop::kFinished : caught_signal() ? Stop::kSignal : Stop::kTime;
-  const double seconds = train_seconds_ - seconds_before;
-  summary_.set("images_per_second",
-               seconds > 0 ? std::round(static_cast<double>((step() - start_step_) * options_.batch) / seconds) : 0.0);
+  if (timed_steps_ > 0) {
+    summary_.set("images_per_second", std::round(static_cast<double>(timed_steps_ * options_.batch) / timed_seconds_));
+  }
   if (trainer_.nodes() > 0) summary_.set("launches_per_step", trainer_.nodes());
   finish(folder, why);
   return why;

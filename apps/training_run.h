@@ -73,6 +73,9 @@ class TrainingRun {
   double epoch_seconds_ = 0;              // of this epoch
   double window_seconds_ = 0;             // since the last log point
   int64_t window_first_ = 0;              // step of the last log point
+  int64_t chunk_ = 1;                     // steps between two looks of the host
+  double timed_seconds_ = 0;              // of timed_steps_: all of this start but the first and the profiled
+  int64_t timed_steps_ = 0;
   int64_t saved_step_ = -1;
   int64_t start_step_ = 0;
   Clock::time_point start_;
