@@ -39,7 +39,7 @@ void Runtime::choose(const std::string& device) {
   }
   if (probe.usable && !probe.emulated) return use_cuda(0, probe.description);
   // A card that could be used is worth a word; none at all is not.
-  if (probe.old_driver || (probe.count > 0 && !probe.usable)) warning_ = probe.description + "; going on with the CPU";
+  if (probe.broken || (probe.count > 0 && !probe.usable)) warning_ = probe.description + "; going on with the CPU";
   use_cpu(probe.usable ? "this build emulates CUDA, which only --device cuda picks" : probe.description);
 }
 

@@ -14,7 +14,7 @@ namespace {
 
 struct Machine {
   int driver = 13000, devices = 1;
-  bool image = true;
+  bool starts = true, image = true;
 };
 
 /// The emulator as such a machine, for a scope.
@@ -27,6 +27,7 @@ class ScopedMachine {
     simt::Config config = simt::config();
     config.driver = machine.driver;
     config.devices = machine.devices;
+    config.starts = machine.starts;
     config.image = machine.image;
     return config;
   }
@@ -53,7 +54,7 @@ TEST(DeviceChoice, AutoNeverPicksTheEmulator) {
 TEST(DeviceChoice, NoDriverIsNoReasonToSpeak) {
   const ScopedMachine machine({.driver = 0});
   EXPECT_EQ(description_and_warning(), Words("cpu (1 thread): no NVIDIA driver", ""));
-  EXPECT_FALSE(cuda::probe(0).old_driver);
+  EXPECT_FALSE(cuda::probe(0).broken);
   expect_error([] { Runtime({"cuda", 1}); }, Exit::kDevice, {"--device cuda", "no NVIDIA driver", "try auto or cpu"});
 }
 
@@ -61,6 +62,14 @@ TEST(DeviceChoice, NoCardIsNoReasonEither) {
   const ScopedMachine machine({.devices = 0});
   EXPECT_EQ(description_and_warning(), Words("cpu (1 thread): no NVIDIA GPU", ""));
   expect_error([] { Runtime({"cuda:1", 1}); }, Exit::kDevice, {"--device cuda:1", "no NVIDIA GPU"});
+}
+
+TEST(DeviceChoice, ACardThatDoesNotStartIsWorthAWord) {
+  const ScopedMachine machine({.starts = false});
+  const auto [description, warning] = description_and_warning();
+  EXPECT_EQ(description.find("cpu (1 thread): no usable NVIDIA GPU: "), 0u) << description;
+  EXPECT_EQ(warning.find("no usable NVIDIA GPU: "), 0u) << warning;
+  expect_error([] { Runtime({"cuda", 1}); }, Exit::kDevice, {"--device cuda", "no usable NVIDIA GPU"});
 }
 
 TEST(DeviceChoice, AnOldDriverIsNamedWithBothVersions) {

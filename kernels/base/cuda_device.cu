@@ -29,7 +29,7 @@ void explain(cudaError_t error, Probe& probe) {
   static_cast<void>(cudaRuntimeGetVersion(&needed));
   static_cast<void>(cudaGetLastError());
   if (error == cudaErrorInsufficientDriver && driver > 0) {
-    probe.old_driver = true;
+    probe.broken = true;
     probe.description =
         "the NVIDIA driver supports CUDA " + version_text(driver) + ", this build needs " + version_text(needed);
   } else if (error == cudaErrorInsufficientDriver) {
@@ -37,6 +37,7 @@ void explain(cudaError_t error, Probe& probe) {
   } else if (error == cudaErrorNoDevice) {
     probe.description = "no NVIDIA GPU";
   } else {
+    probe.broken = true;
     probe.description = std::string("no usable NVIDIA GPU: ") + cudaGetErrorString(error);
   }
 }

@@ -12,7 +12,7 @@ namespace hourglass::cuda {
 struct Probe {
   bool usable = false;
   bool emulated = false;    ///< the emulator of the tests: never picked by --device auto
-  bool old_driver = false;  ///< a driver is there, but older than this build needs: worth a warning
+  bool broken = false;      ///< a driver is there, but old, or CUDA does not start: worth a warning
   int count = 0;            ///< devices
   std::string description;  ///< "NVIDIA H100 80GB HBM3, compute capability 9.0", or why there is none
 };

@@ -135,6 +135,7 @@ const char* cudaGetErrorName(cudaError_t error) {
     SIMT_NAME(cudaErrorInsufficientDriver);
     SIMT_NAME(cudaErrorInvalidDeviceFunction);
     SIMT_NAME(cudaErrorNoDevice);
+    SIMT_NAME(cudaErrorSystemNotReady);
     SIMT_NAME(cudaErrorInvalidDevice);
     SIMT_NAME(cudaErrorNoKernelImageForDevice);
     SIMT_NAME(cudaErrorUnsupportedPtxVersion);
@@ -166,6 +167,7 @@ cudaError_t cudaGetDeviceCount(int* count) {
   static_cast<void>(cudaRuntimeGetVersion(&needed));
   if (config().driver < needed) return remember(cudaErrorInsufficientDriver);
   if (config().devices == 0) return remember(cudaErrorNoDevice);
+  if (!config().starts) return remember(cudaErrorSystemNotReady);
   *count = config().devices;
   return cudaSuccess;
 }

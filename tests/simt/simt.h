@@ -40,6 +40,7 @@ struct Config {
   bool cublaslt = false;  ///< asked when the program opens the library, once
   int driver = 13000;
   int devices = 1;
+  bool starts = true;  ///< false: cards are there, and CUDA is not ready
   bool image = true;
   bool abort_on_report = false;
 };
