@@ -145,6 +145,7 @@ unsigned read_word(const std::shared_ptr<void>& words, int index) {
 
 struct Replay::State {
   int calls = 1;
+  double seconds = 0;  ///< of the last launch
   cudaEvent_t start = nullptr, stop = nullptr;
   void* graph = nullptr;
 };
@@ -174,13 +175,17 @@ Replay::~Replay() {
 
 double Replay::seconds() const {
   const Context& ctx = device_context();
+  // The host puts a short graph after another one, so that the device does not wait for it between the two events.
+  constexpr double kShort = 1e-3;
+  if (state_->seconds < kShort) cuda::launch_graph(state_->graph, ctx.stream);
   CUDA_CHECK(cudaEventRecord(state_->start, gpu::stream(ctx)));
   cuda::launch_graph(state_->graph, ctx.stream);
   CUDA_CHECK(cudaEventRecord(state_->stop, gpu::stream(ctx)));
   CUDA_CHECK(cudaEventSynchronize(state_->stop));
   float milliseconds = 0;
   CUDA_CHECK(cudaEventElapsedTime(&milliseconds, state_->start, state_->stop));
-  return std::max(1e-9, 1e-3 * static_cast<double>(milliseconds) / state_->calls);
+  state_->seconds = 1e-3 * static_cast<double>(milliseconds);
+  return std::max(1e-9, state_->seconds / state_->calls);
 }
 
 void profile_once(const std::function<void()>& body) {
