@@ -159,8 +159,8 @@ std::function<Sample()> grid_barrier(unsigned signals) {
   };
   const auto verify = [=] {
     const unsigned stale = read_word(bad, 0), stuck = read_word(bad, 1);
-    if (stuck) throw Error(Exit::kDevice, std::to_string(stuck) + " blocks waited a second at a barrier");
-    if (stale) throw Error(Exit::kDevice, std::to_string(stale) + " words were stale behind a barrier");
+    if (stuck) throw Error(Exit::kInternal, std::to_string(stuck) + " blocks waited a second at a barrier");
+    if (stale) throw Error(Exit::kInternal, std::to_string(stale) + " words were stale behind a barrier");
   };
   launch(grid_barrier_kernel<Barrier, true>);
   verify();

@@ -41,7 +41,7 @@ class Replay {
   ~Replay();
   Replay(const Replay&) = delete;
   Replay& operator=(const Replay&) = delete;
-  /// Seconds a call of one launch of the graph, between two events.
+  /// Seconds a call of one launch of the graph, between two events; behind another launch where that is short.
   double seconds() const;
 
  private:

@@ -15,22 +15,23 @@ usage: scripts/gpu.sh [--minutes M] [--stage NAME ...] [--out DIR] [--emulated] 
        scripts/gpu.sh --readme
 
 On a machine with an NVIDIA GPU, CUDA 12.4 or newer, CMake, ninja and python3 (PyTorch and JAX for the peers; no network):
-  build        for the card found, into build/gpu                                          at most 180 s
+  build        for the card found, into build/gpu                                          at most 240 s
   test         every test of the CUDA device                                               110 s
   step         the training step of each network                                            90 s
   bench        the ceilings and the kernels                                                160 s
-  determinism  every model ten times, captured and eager, and beside the CPU               100 s
+  determinism  every model four times (alone: ten), captured and eager, beside the CPU     100 s
   sanitize     compute-sanitizer's four tools on the tests of the kernels                  150 s
-  conv         convolutions beside cuDNN, whose algorithms are searched exhaustively       250 s
+  conv         convolutions beside cuDNN, whose algorithms are searched (alone: at length) 250 s
   train        trainings with their profiles; a published run of 100,000 steps              75 s
   peers        training steps of PyTorch (eager, torch.compile, captured) and JAX          390 s
   lookup       nearest codebook entries and fused kernels of PyTorch and flash-kmeans      115 s
   cpu          the kernels on the CPU of this machine                                       80 s
 A stage that fails or runs out of time is recorded and the others go on. What is written so far is never lost: the
-stages collect in build/gpu/results, and results.json, results.md and log.txt are made of that at the end of each call.
+stages collect in build/gpu/results, and results.json, results.md and log.txt are made of that after each of them.
+After a build that runs out of time nothing follows.
 
   --minutes M    end within M minutes, after whole stages; the next such call goes on with the stages that this version
-                 has not been through: for machines that limit a command. Ten minutes each: three calls
+                 has not been through: for machines that limit a command. Nine minutes each: five calls or fewer
   --stage NAME   only this stage (may be repeated); alone, it may take 9 minutes
   --out DIR      where to write; default: $OUT, or benchmarks/results/<device>-<date>
   --emulated     a dry run without a GPU: the emulated build in build/emulated, with ten times the seconds; times mean
@@ -63,7 +64,7 @@ only=${#stages[@]}
 [ "$only" -gt 0 ] || stages=("${ALL_STAGES[@]}")
 for stage in "${stages[@]}"; do
   [ -n "${BUDGET[$stage]:-}" ] || die 2 "unknown stage '$stage': expected one of ${ALL_STAGES[*]}"
-  [ "$only" -ne 1 ] || BUDGET[$stage]=540
+  [ "$only" -ne 1 ] || BUDGET[$stage]=$ALONE
 done
 if [ "$emulated" = yes ]; then
   BUILD=build/emulated

@@ -45,7 +45,7 @@ template <class T>
 std::vector<float> by_cudnn(const Context& ctx, Product product, const Conv2dShape& s, const Conv2dOperands<T>& o) {
   const Operands<T> device(o);
   DeviceArray<T> out(output_size(product, s));
-  const bench::CudnnConv2d<T> cudnn(ctx, product, s, device.in(product), device.other(product), out.data());
+  const bench::CudnnConv2d<T> cudnn(ctx, product, s, device.in(product), device.other(product), out.data(), 0);
   if (o.bias.empty()) {
     cudnn.run(device.in(product), device.other(product), out.data());
   } else {

@@ -5,11 +5,12 @@
 # shellcheck disable=SC2154  # emulated and quick are gpu.sh's options, BUILD and RESULTS its folders
 
 readonly ALL_STAGES=(build test step bench determinism sanitize conv train peers lookup cpu)
-# Seconds. Any call of at most ten minutes has room for whole stages; all of them are done in three such calls.
-declare -A BUDGET=([build]=180 [test]=110 [step]=90 [bench]=160 [determinism]=100 [sanitize]=150 [conv]=250 [train]=75
+# Seconds at most. A call of nine minutes has room for whole stages; all of them are done in five such calls, or less.
+declare -A BUDGET=([build]=240 [test]=110 [step]=90 [bench]=160 [determinism]=100 [sanitize]=150 [conv]=250 [train]=75
   [peers]=390 [lookup]=115 [cpu]=80)
 # Commands that run side by side: no time of theirs is looked at.
-declare -A SIDE_BY_SIDE=([sanitize]=6)
+declare -A SIDE_BY_SIDE=([sanitize]=12)
+readonly ALONE=540 # of a stage that is the only one asked for
 readonly PACK=.gpu-pack
 readonly PACKED=(libgtest-dev libbenchmark-dev libbenchmark1debian libcli11-dev nlohmann-json3-dev libpng-dev zlib1g-dev
   libjpeg62-turbo-dev dataset-fashion-mnist)
@@ -55,7 +56,8 @@ describe_machine() {
   if [ "$emulated" = yes ]; then echo "device: emulated"; else
     nvidia-smi --query-gpu=name,driver_version,clocks.sm,clocks.mem,power.draw,memory.total --format=csv,noheader |
       sed 's/^/device: /'
-    echo "nvcc: $(nvcc_version)"
+    echo "nvcc: $(nvcc_version); $(g++ --version | head -n 1); $(cmake --version | head -n 1)"
+    echo "library path: ${LD_LIBRARY_PATH:-}; include path: ${CPATH:-}"
   fi
 }
 
@@ -65,14 +67,21 @@ cuda_folder() {
   dirname "$(dirname "$(readlink -f "$nvcc")")"
 }
 
-# The folder of the Python package that brings cuDNN, where CUDA's own folders have none.
-python_cudnn() { python3 -c 'import nvidia.cudnn as found; print(list(found.__path__)[0])' 2>/dev/null; }
+# The folder of the Python packages that bring cuDNN and cuBLASLt, where CUDA's own folders have none.
+python_nvidia() { python3 -c 'import nvidia; print(list(nvidia.__path__)[0])' 2>/dev/null; }
 
-# cuBLASLt is opened by name when the program runs, and cuDNN may lie in a folder that the loader does not know.
+# cuBLASLt is opened by name when the program runs, and it and cuDNN may lie in folders that the loader does not know.
 use_cuda_libraries() {
-  local folder
-  for folder in "$(cuda_folder)/lib64" "$(python_cudnn)/lib"; do
-    [ ! -d "$folder" ] || export LD_LIBRARY_PATH="$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+  local folder path="" python
+  python=$(python_nvidia)
+  for folder in "$(cuda_folder)/lib64" "$python"/{cudnn,cu13,cublas}/lib; do
+    [ ! -d "$folder" ] || path+="$folder:"
+  done
+  path+=${LD_LIBRARY_PATH:-}
+  [ -z "${path%:}" ] || export LD_LIBRARY_PATH=${path%:}
+  [ ! -e "$(cuda_folder)/include/cublasLt.h" ] || return 0
+  for folder in "$python"/{cu13,cublas}/include; do
+    [ ! -e "$folder/cublasLt.h" ] || export CPATH="$folder${CPATH:+:$CPATH}"
   done
 }
 
@@ -89,7 +98,7 @@ commands_build() {
     options+=" -DHOURGLASS_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=$(architecture) -DHOURGLASS_ONEDNN=AUTO"
     options+=" -DCMAKE_BUILD_TYPE=Release -DHOURGLASS_TESTS=ON -DHOURGLASS_BENCHMARKS=ON"
     [ ! -d "$PACK" ] || options+=" -DCMAKE_PREFIX_PATH=$PWD/$PACK/usr"
-    if [ ! -e "$(cuda_folder)/include/cudnn.h" ] && cudnn=$(python_cudnn); then
+    if [ ! -e "$(cuda_folder)/include/cudnn.h" ] && cudnn=$(python_nvidia)/cudnn && [ -d "$cudnn" ]; then
       options+=" -DHOURGLASS_CUDNN_INCLUDE=$cudnn/include"
       options+=" -DHOURGLASS_CUDNN_LIBRARY=$(compgen -G "$cudnn/lib/libcudnn.so*" | head -n 1)"
     fi
@@ -101,14 +110,15 @@ commands_build() {
 commands_test() {
   local filter="-L cuda" at_once=$(($(jobs_here) / 2))
   [ "$quick" = no ] || filter="-R ^FillCuda"
-  say_command tests "ctest --test-dir $BUILD $filter --no-tests=error --output-on-failure --timeout 100 -j $((at_once > 2 ? at_once : 2)) --output-junit $PWD/$RESULTS/tests.xml"
+  say_command tests "ctest --test-dir $BUILD $filter --no-tests=error --output-on-failure -j $((at_once > 2 ? at_once : 2)) --output-junit $PWD/$RESULTS/tests.xml"
 }
 
 # At the sizes of use, on the real images.
 commands_determinism() {
   local options="--seconds $((BUDGET[determinism] - 5))"
+  [ "${BUDGET[determinism]}" -ge "$ALONE" ] || options+=" --runs 4"
   [ ! -d "$PACK" ] || options+=" --data-dir $PACK/usr/share/datasets"
-  [ "$emulated" = no ] || options+=" --small --runs 2"
+  [ "$emulated" = no ] || options="--seconds $((BUDGET[determinism] - 5)) --small --runs 2"
   [ "$quick" = no ] || options+=" --model vae --precision fp32"
   say_command determinism "$BUILD/tests/determinism $options >$RESULTS/determinism.jsonl"
 }
@@ -125,7 +135,7 @@ op_tests() {
 # In the emulator there are no such tools: the dry run runs the tests once, as they are.
 commands_sanitize() {
   local tool name sanitizer
-  for tool in memcheck racecheck initcheck synccheck; do
+  for tool in memcheck racecheck synccheck initcheck; do
     sanitizer="compute-sanitizer --tool $tool --error-exitcode 9"
     [ "$tool" != memcheck ] || sanitizer+=" --report-api-errors no" # some tests make calls fail
     [ "$emulated" = no ] || { [ "$tool" = memcheck ] && sanitizer=env; } || continue
@@ -135,17 +145,17 @@ commands_sanitize() {
 
 # The whole training step of each network, captured and eager, in each precision.
 commands_step() {
-  local options="--seconds 1"
+  local options="--seconds 0.5 --device cuda"
   [ "$emulated" = no ] || options="--seconds 0 --batch 4"
   [ "$quick" = no ] || options="--seconds 0 --model vae --batch 4"
   say_command step "$BUILD/benchmarks/bench_step $options >$RESULTS/step.jsonl"
 }
 
-# Those of kernels: bench_step, bench_conv2d and bench_data have lines of their own.
+# Those of kernels, first what decides most: bench_step, bench_conv2d and bench_data have lines of their own.
 benchmarks() {
-  local source name
-  for source in benchmarks/bench_*.cpp; do
-    name=$(basename "$source" .cpp)
+  local name
+  printf '%s\n' benchmarks/bench_{ceiling,vae_step,gemm,nearest_codebook}.cpp benchmarks/bench_*.cpp |
+    sed 's,.*/,,; s,[.]cpp$,,' | awk '!seen[$0]++' | while IFS= read -r name; do
     case $name in bench_step | bench_conv2d | bench_data) continue ;; esac
     [ "$quick" = no ] || [ "$name" = bench_fill ] || continue
     echo "$name"
@@ -163,13 +173,15 @@ commands_bench() {
   for name in $(benchmarks); do say_benchmark "$name" "$name" '/(cuda|emulated)' "$name.device"; done
 }
 
-# Ours and cuDNN's, found by exhaustive search, layer by layer: the layers of the models, then the 26 of the sweep. The
-# precisions that matter most come first; alone the stage has time for all of them.
+# Ours and cuDNN's, found by search, layer by layer: the layers of the models, then the 26 of the sweep. Each precision
+# has a third of the time; alone the stage has time for a longer search and all layers.
 commands_conv() {
   [ "$quick" = no ] || return 0
-  say_benchmark bf16 bench_conv2d '/bf16/(cuda|emulated)' bench_conv2d.bf16
-  say_benchmark tf32 bench_conv2d '/tf32/(cuda|emulated)' bench_conv2d.tf32
-  say_benchmark f32 bench_conv2d '/f32/(cuda|emulated)' bench_conv2d.f32
+  local type seconds=1
+  [ "${BUDGET[conv]}" -ge "$ALONE" ] || seconds=0.3
+  for type in bf16 tf32 f32; do
+    say_benchmark "$type" bench_conv2d "/$type/(cuda|emulated)" "bench_conv2d.$type"
+  done | sed "s/\t/\tHOURGLASS_CUDNN_SECONDS=$seconds /"
 }
 
 commands_cpu() {
@@ -241,7 +253,7 @@ run_stage() {
   local stage=$1 until=$((SECONDS + BUDGET[$1])) most=${BUDGET[$1]} left name command
   local record=$RESULTS/stages.tsv at_once=${SIDE_BY_SIDE[$1]:-1}
   # One of many commands that hangs does not take the time of the others.
-  case $stage in sanitize | bench | cpu) most=$(((most + 2) / 3)) ;; esac
+  case $stage in sanitize | bench | conv | cpu) most=$(((most + 2) / 3)) ;; esac
   say "== $stage (at most ${BUDGET[$stage]} s)"
   mkdir -p "$RESULTS/logs" && touch "$record" && sed -i "/^$stage\t/d" "$record"
   rm -f "$RESULTS/logs/$stage".*.log
@@ -275,8 +287,15 @@ run_stages() {
       [ "$seconds" -ge "${BUDGET[$stage]}" ] || BUDGET[$stage]=$seconds
     fi
     ran=$((ran + 1))
-    run_stage "$stage" || failed=1
+    if ! run_stage "$stage"; then
+      failed=1
+      # Half a build has nothing to measure; what does not compile is recorded, and the rest goes on.
+      if [ "$stage" = build ] && grep -qP '^build\t[^\t]*\ttimeout\t' "$RESULTS/stages.tsv"; then
+        say "The same command goes on with the build." && break
+      fi
+    fi
     echo "$stage $version" >>"$done_before"
+    write_report "$out" >/dev/null # a call that is killed leaves what it has
   done
   [ ${#left[@]} -eq 0 ] || say "Not yet: ${left[*]}. The same command goes on with them."
   return "$failed"
@@ -284,9 +303,9 @@ run_stages() {
 
 write_report() {
   python3 benchmarks/peers/gpu_report.py "$RESULTS" --out "$1" && cat "$1/results.md"
-  local stage
+  local stage log
   for stage in "${ALL_STAGES[@]}"; do
-    cat "$RESULTS/logs/$stage".*.log 2>/dev/null
+    for log in "$RESULTS/logs/$stage".*.log; do [ ! -e "$log" ] || tail -c 50000 "$log"; done
   done >"$1/log.txt"
   say "Written: $1/results.json, results.md, log.txt"
 }
@@ -318,6 +337,7 @@ pack_libraries() {
       mkdir -p "$PACK$(dirname "$path")" && cp -P "$path" "$PACK$path"
     done
   done
+  mv "$PACK"/usr/include/*-linux-gnu/* "$PACK/usr/include/" # a folder that only its own compiler knows
   pack_flash_kmeans || note "flash-kmeans could not be fetched: the lookup stage goes without it"
   local kib
   kib=$(du -sk "$PACK" | cut -f1)
