@@ -40,7 +40,7 @@ auto with_memory_hint(F&& f) {
     return f();
   } catch (const Error& error) {
     if (error.exit() != Exit::kDevice) throw;
-    throw Error(Exit::kDevice, std::string(error.what()) + "; try a smaller --batch or model");
+    throw Error(Exit::kDevice, std::string(error.what()) + "; try a smaller --batch or model, for large data --data-memory");
   }
 }
 

@@ -60,6 +60,9 @@ TEST(DeviceChoice, NoDriverIsNoReasonToSpeak) {
 
 TEST(DeviceChoice, NoCardIsNoReasonEither) {
   const ScopedMachine machine({.devices = 0});
+  setenv("CUDA_VISIBLE_DEVICES", "7", 1);
+  EXPECT_EQ(description_and_warning(), Words("cpu (1 thread): no NVIDIA GPU with CUDA_VISIBLE_DEVICES=7", ""));
+  unsetenv("CUDA_VISIBLE_DEVICES");
   EXPECT_EQ(description_and_warning(), Words("cpu (1 thread): no NVIDIA GPU", ""));
   expect_error([] { Runtime({"cuda:1", 1}); }, Exit::kDevice, {"--device cuda:1", "no NVIDIA GPU"});
 }

@@ -12,6 +12,7 @@
 #include "engine/dataset.h"
 #include "engine/runtime.h"
 #include "engine/version.h"
+#include "kernels/gemm.h"
 
 namespace hourglass {
 namespace {
@@ -77,7 +78,9 @@ Json data_state(const char* name, const DoctorOptions& options) {
 
 Json device_state() {
   try {
-    return Runtime().description();
+    const Runtime runtime;
+    if (runtime.ctx().device == Device::kCpu) return runtime.description();
+    return runtime.description() + "; matrix products by " + cuda::gemm_library();
   } catch (const Error& error) {
     return std::string("none: ") + error.what();
   }

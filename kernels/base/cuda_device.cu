@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstdlib>
+
 #include "kernels/base/cuda_device.h"
 #include "kernels/base/gpu.cuh"
 #if __has_include(<nvtx3/nvToolsExt.h>)
@@ -17,9 +20,17 @@ std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
 
-bool no_image(cudaError_t error) {
-  return error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction ||
-         error == cudaErrorUnsupportedPtxVersion;
+/// Why a kernel of this build cannot run.
+std::string problem_of(cudaError_t error) {
+  switch (error) {
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorInvalidDeviceFunction:
+      return ": this build has no kernels for it";
+    case cudaErrorUnsupportedPtxVersion:
+      return ": the driver is too old to compile this build's kernels for it";
+    default:
+      return std::string(": it cannot be used: ") + cudaGetErrorString(error);
+  }
 }
 
 /// Why there is no device, from the error of the first call.
@@ -35,7 +46,8 @@ void explain(cudaError_t error, Probe& probe) {
   } else if (error == cudaErrorInsufficientDriver) {
     probe.description = "no NVIDIA driver";
   } else if (error == cudaErrorNoDevice) {
-    probe.description = "no NVIDIA GPU";
+    const char* const visible = std::getenv("CUDA_VISIBLE_DEVICES");
+    probe.description = visible ? "no NVIDIA GPU with CUDA_VISIBLE_DEVICES=" + std::string(visible) : "no NVIDIA GPU";
   } else {
     probe.broken = true;
     probe.description = std::string("no usable NVIDIA GPU: ") + cudaGetErrorString(error);
@@ -74,10 +86,7 @@ Probe probe(int device) {
   }
   static_cast<void>(cudaGetLastError());
   result.usable = error == cudaSuccess;
-  if (!result.usable) {
-    result.description += no_image(error) ? ": this build has no kernels for it"
-                                          : std::string(": it cannot be used: ") + cudaGetErrorString(error);
-  }
+  if (!result.usable) result.description += problem_of(error);
   return result;
 }
 
@@ -104,9 +113,10 @@ void* allocate(size_t bytes) {
 void release(void* data) noexcept { static_cast<void>(cudaFree(data)); }
 
 size_t available() {
+  constexpr size_t kRoom = size_t{256} << 20;  // kernels, the library's and graphs are loaded at first use
   size_t free = 0, total = 0;
   CUDA_CHECK(cudaMemGetInfo(&free, &total));
-  return free;
+  return free - std::min(free / 8, kRoom);
 }
 
 void copy_to_device(void* stream, void* to, const void* from, size_t bytes) {

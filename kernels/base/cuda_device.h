@@ -25,7 +25,7 @@ void close_stream(void* stream) noexcept;
 /// 256-byte aligned, not initialised; null where memory does not suffice.
 void* allocate(size_t bytes);
 void release(void* data) noexcept;
-/// Bytes free on the device.
+/// Bytes that may be asked for: those free on the device, less some that kernels and graphs take when they are loaded.
 size_t available();
 
 // In stream order; the host's side may be used again on return.
