@@ -40,10 +40,12 @@ void pause() {
 #endif
 }
 
-/// Signals go to the other threads: a handler on the stack of a matrix product damages the heap (gemm_onednn.cpp).
+/// Signals go to the other threads: a handler on the stack of a matrix product damages the heap (gemm_onednn.cpp). But
+/// a fault of this thread's own is reported.
 void block_signals() {
   sigset_t all;
   sigfillset(&all);
+  for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&all, fault);
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
 }
 
