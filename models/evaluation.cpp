@@ -39,10 +39,6 @@ BatchOptions batch_options(const EvaluationOptions& options, size_t samples) {
   return batch;
 }
 
-}  // namespace
-
-namespace {
-
 double psnr_of(double mse) { return -10 * std::log10(std::max(mse, 1e-10)); }
 
 }  // namespace

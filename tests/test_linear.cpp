@@ -1,35 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "kernels/linear.h"
-#include "tests/cases/linear.h"
-#include "tests/harness.h"
+#include "tests/linear_checks.h"
 
 namespace hourglass {
 namespace {
 
 using namespace test;
-
-int64_t x_size(const LinearShape& s) { return int64_t{s.N} * s.C; }
-int64_t w_size(const LinearShape& s) { return int64_t{s.K} * s.C; }
-int64_t y_size(const LinearShape& s) { return int64_t{s.N} * s.K; }
-
-std::string name_of(const LinearShape& s) {
-  return describe("linear", {s.N, s.C, s.K}) + " " + activation_name(s.activation) +
-         (s.transposed_weight ? " transposed" : "");
-}
-
-template <class T>
-struct Inputs {
-  std::vector<T> x, w, b, dy;
-
-  static Inputs random(const LinearShape& s) {
-    return {random_values<T>(x_size(s), 1), random_values<T>(w_size(s), 2), random_values<T>(s.K, 3),
-            random_values<T>(y_size(s), 4)};
-  }
-  static Inputs integers(const LinearShape& s) {
-    return {random_integers<T>(x_size(s), 1), random_integers<T>(w_size(s), 2), random_integers<T>(s.K, 3),
-            random_integers<T>(y_size(s), 4)};
-  }
-};
 
 template <class T>
 Inputs<double> in_double(const Inputs<T>& in) {
